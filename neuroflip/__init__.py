@@ -1,0 +1,25 @@
+"""Spiking flip-flop memories, the flip-flop neuron and plasticity rules, checked against Brian2."""
+
+from neuroflip import circuits as circuits
+from neuroflip import rules as rules
+from neuroflip import units as units
+from neuroflip.circuit import Circuit as Circuit
+from neuroflip.circuit import CurrentInput as CurrentInput
+from neuroflip.circuit import Dense as Dense
+from neuroflip.circuit import OneToOne as OneToOne
+from neuroflip.circuit import Pairs as Pairs
+from neuroflip.circuit import PoissonInput as PoissonInput
+from neuroflip.circuit import Population as Population
+from neuroflip.circuit import Projection as Projection
+from neuroflip.circuit import Random as Random
+from neuroflip.circuit import Readout as Readout
+from neuroflip.circuit import SpikeInput as SpikeInput
+from neuroflip.equations import EquationError as EquationError
+from neuroflip.neurons import LIF as LIF
+from neuroflip.neurons import DeltaLIF as DeltaLIF
+from neuroflip.neurons import Neuron as Neuron
+from neuroflip.recording import Recording as Recording
+from neuroflip.simulation import ENGINES as ENGINES
+from neuroflip.simulation import simulate as simulate
+
+__version__ = "0.1.0"

@@ -1,0 +1,250 @@
+"""A circuit made ready for the fast engines: indices, steps and constants instead of names.
+
+All populations of one neuron model form one group; all static synapses form one list; all
+plastic synapses whose rules share a class form one list. Both fast engines run this plan, and
+neither knows a particular neuron or rule.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuroflip import equations as eq
+from neuroflip.circuit import Array, Circuit, Index, Population, Projection, Synapses
+from neuroflip.inputs import whole_steps
+from neuroflip.neurons import NeuronModel
+from neuroflip.rules.rule import RuleModel
+
+
+@dataclass(frozen=True)
+class Group:
+    """All neurons of one model.
+
+    start: index of the first among all neurons. constants: name -> one value a neuron.
+    initial: variable -> one value a neuron. slots: receptor -> first index of its input slots.
+    """
+
+    model: NeuronModel
+    start: int
+    size: int
+    constants: Mapping[str, Array]
+    initial: Mapping[str, Array]
+    refractory: Index  # in steps
+    slots: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Static:
+    """Static synapses: source index, input slot, weight, delay in steps (axonal + dendritic)."""
+
+    pre: Index
+    slot: Index
+    weight: Array
+    delay: Index
+
+
+@dataclass(frozen=True)
+class Plastic:
+    """Plastic synapses of one rule class.
+
+    instance: index of the rule object of each synapse; parameters: name -> one value an instance.
+    Delays are in steps.
+    """
+
+    model: RuleModel
+    parameters: Mapping[str, Array]
+    instance: Index
+    pre: Index
+    post: Index
+    slot: Index
+    weight: Array
+    axonal: Index
+    dendritic: Index
+
+
+@dataclass(frozen=True)
+class Plan:
+    """See the module. `sources` maps each population and spike input to its first index among
+    all spike sources (neurons first) and its size; `plastic_at` a plastic projection to its list
+    in `plastic` and its slice there."""
+
+    circuit: Circuit
+    dt: float
+    groups: tuple[Group, ...]
+    neurons: int
+    slots: int
+    sources: Mapping[str, tuple[int, int]]
+    static: Static
+    plastic: tuple[Plastic, ...]
+    plastic_at: Mapping[str, tuple[int, slice]]
+
+    def group_of(self, population: str) -> tuple[int, slice]:
+        """Index of a population's group and its slice within the group."""
+        start, size = self.sources[population]
+        for number, group in enumerate(self.groups):
+            if group.start <= start < group.start + group.size:
+                return number, slice(start - group.start, start - group.start + size)
+        raise KeyError(population)
+
+    @property
+    def source_count(self) -> int:
+        """Number of neurons and input sources together."""
+        return sum(size for _, size in self.sources.values())
+
+
+def delay_steps(delay: Array, dt: float, where: str) -> Index:
+    """Delays in whole steps, rounded half up as in Brian2.
+
+    Raises ValueError for a delay that is positive but below one step.
+    """
+    short = delay[(delay > 0) & (delay < dt * (1 - 1e-9))]
+    if short.size:
+        raise ValueError(
+            f"{where} must be 0 or at least one step of {dt:g} s; got {short[0]!r}."
+        )
+    steps: Index = np.floor(delay / dt + 0.5).astype(np.int64)
+    return steps
+
+
+def make_plan(circuit: Circuit, dt: float) -> Plan:
+    """The plan of a circuit at time step dt (s)."""
+    groups, slot_of = _groups(circuit, dt)
+    neurons = sum(g.size for g in groups)
+    sources: dict[str, tuple[int, int]] = {}
+    for group in groups:
+        start = group.start
+        for population in _members(circuit, group.model):
+            sources[population.name] = (start, population.size)
+            start += population.size
+    start = neurons
+    for name, size in circuit.sizes().items():
+        if name not in sources:
+            sources[name] = (start, size)
+            start += size
+
+    static: list[tuple[Index, ...]] = []
+    plastic: dict[RuleModel, list[tuple[Projection, Synapses, Index, Index]]] = {}
+    for projection in circuit.projections:
+        synapses = circuit.synapses(projection)
+        where = f"Projection {projection.name!r}"
+        axonal = delay_steps(synapses.axonal_delay, dt, f"{where}: axonal_delay")
+        dendritic = delay_steps(synapses.dendritic_delay, dt, f"{where}: dendritic_delay")
+        if projection.rule.plastic:
+            plastic.setdefault(projection.rule.model(), []).append(
+                (projection, synapses, axonal, dendritic)
+            )
+        else:
+            static.append(
+                (
+                    synapses.pre + sources[projection.pre][0],
+                    synapses.post + slot_of[projection.post, str(projection.receptor)],
+                    synapses.weight,
+                    axonal + dendritic,
+                )
+            )
+    lists, at = [], {}
+    for number, (model, members) in enumerate(plastic.items()):
+        lists.append(_plastic(model, members, sources, slot_of))
+        start = 0
+        for projection, synapses, _, _ in members:
+            at[projection.name] = (number, slice(start, start + synapses.pre.size))
+            start += synapses.pre.size
+    return Plan(
+        circuit,
+        dt,
+        groups,
+        neurons,
+        sum(g.size * len(g.model.receptors) for g in groups),
+        sources,
+        Static(*_joined(static, (np.int64, np.int64, np.float64, np.int64))),
+        tuple(lists),
+        at,
+    )
+
+
+def _members(circuit: Circuit, model: NeuronModel) -> list[Population]:
+    return [p for p in circuit.populations if p.neuron.model() is model]
+
+
+def _groups(
+    circuit: Circuit, dt: float
+) -> tuple[tuple[Group, ...], dict[tuple[str, str], int]]:
+    """The groups, and the first input slot of each (population, receptor)."""
+    models = list(dict.fromkeys(p.neuron.model() for p in circuit.populations))
+    groups: list[Group] = []
+    slot_of: dict[tuple[str, str], int] = {}
+    start = slot = 0
+    for model in models:
+        members = _members(circuit, model)
+        size = sum(p.size for p in members)
+        run_constants = eq.compile_block(model.constants, eq.NUMPY)
+        run_initial = eq.compile_block(model.initial, eq.NUMPY)
+        constants: dict[str, list[Array]] = {name: [] for name in model.needed_constants()}
+        initial: dict[str, list[Array]] = {name: [] for name in model.variables}
+        refractory = []
+        for p in members:
+            values: dict[str, object] = {**p.neuron.parameters(), "dt": dt}
+            values |= run_constants(values)
+            for name, column in constants.items():
+                column.append(np.full(p.size, values[name], dtype=np.float64))
+            begin = run_initial(values) | p.initial
+            for name, column in initial.items():
+                column.append(np.broadcast_to(np.float64(begin.get(name, 0.0)), p.size))
+            length = np.array([p.neuron.refractory])
+            delay_steps(length, dt, f"Population {p.name!r}: refractory")
+            refractory.append(np.full(p.size, whole_steps(length, dt)[0]))
+        slots = {r: slot + i * size for i, r in enumerate(model.receptors)}
+        offset = 0
+        for p in members:
+            slot_of |= {(p.name, r): first + offset for r, first in slots.items()}
+            offset += p.size
+        groups.append(
+            Group(
+                model,
+                start,
+                size,
+                {name: np.concatenate(column) for name, column in constants.items()},
+                {name: np.concatenate(column) for name, column in initial.items()},
+                np.concatenate(refractory),
+                slots,
+            )
+        )
+        start += size
+        slot += size * len(slots)
+    return tuple(groups), slot_of
+
+
+def _plastic(
+    model: RuleModel,
+    members: list[tuple[Projection, Synapses, Index, Index]],
+    sources: Mapping[str, tuple[int, int]],
+    slot_of: Mapping[tuple[str, str], int],
+) -> Plastic:
+    names = list(members[0][0].rule.parameters())
+    rows = [
+        (
+            np.full(synapses.pre.size, instance, dtype=np.int64),
+            synapses.pre + sources[p.pre][0],
+            synapses.post + sources[p.post][0],
+            synapses.post + slot_of[p.post, str(p.receptor)],
+            synapses.weight,
+            axonal,
+            dendritic,
+        )
+        for instance, (p, synapses, axonal, dendritic) in enumerate(members)
+    ]
+    kinds = (np.int64, np.int64, np.int64, np.int64, np.float64, np.int64, np.int64)
+    return Plastic(
+        model,
+        {name: np.array([p.rule.parameters()[name] for p, *_ in members]) for name in names},
+        *_joined(rows, kinds),
+    )
+
+
+def _joined(rows: list[tuple[Array | Index, ...]], kinds: tuple[type, ...]) -> list[Array]:
+    """The columns of rows of arrays, each concatenated."""
+    return [
+        np.concatenate([np.zeros(0, kind), *(row[i] for row in rows)]).astype(kind)
+        for i, kind in enumerate(kinds)
+    ]

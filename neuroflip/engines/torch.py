@@ -1,0 +1,513 @@
+"""The batched engine: all trials at once, in torch; and differentiable.
+
+`run` simulates; `unroll` does the same with gradients flowing through weights, states and,
+by a surrogate derivative, spikes. Both call the one `_Stepper`, whose operations are out of
+place, so that autograd may follow them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuroflip import equations as eq
+from neuroflip.circuit import Circuit
+from neuroflip.engines.job import Job, Trial
+from neuroflip.engines.plan import Group, Plan, Plastic, make_plan
+from neuroflip.errors import nearest
+from neuroflip.inputs import Drive, Inputs, resolve
+from neuroflip.neurons import INJECTED
+
+_DTYPES = {"float64": torch.float64, "float32": torch.float32}
+_NEVER = -(10**9)
+
+
+def run(
+    job: Job, *, device: str = "cpu", dtype: str = "float64", threads: int = 1
+) -> list[Trial]:
+    """Simulate all trials in one batch.
+
+    device: where, as torch names it. dtype: "float64" or "float32". threads: torch's, for this run.
+    """
+    if dtype not in _DTYPES:
+        raise ValueError(f"unknown dtype {dtype!r}; {nearest(str(dtype), _DTYPES)}")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise ValueError(f"threads must be a whole number, at least 1; got {threads!r}.")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.no_grad():
+            return _run(job, torch.device(device), _DTYPES[dtype])
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run(job: Job, device: torch.device, dtype: torch.dtype) -> list[Trial]:
+    plan = make_plan(job.circuit, job.dt)
+    stepper = _Stepper(plan, job.drives, job.steps, device, dtype)
+    trials = len(job.drives)
+    found: list[Tensor] = []  # rows of (step, trial, source)
+    traces = {
+        (p, v): torch.empty(trials, job.rows, plan.sources[p][1], device=device, dtype=dtype)
+        for p, v in job.states
+    }
+    history = {
+        name: torch.empty(trials, job.rows, len(range(*at.indices(10**12))), device=device,
+                          dtype=dtype)
+        for name, (_, at) in plan.plastic_at.items() if name in job.weights
+    }  # fmt: skip
+    for k in range(job.steps):
+        if k % job.every == 0:
+            row = k // job.every
+            for (population, variable), trace in traces.items():
+                trace[:, row] = stepper.state_of(population, variable)
+            for name, trace in history.items():
+                trace[:, row] = stepper.weights_of(name)
+        spikes = stepper.step(k)
+        if stepper.sent:
+            hits = spikes[:, : plan.neurons].nonzero()
+            found.append(torch.cat([torch.full_like(hits[:, :1], k), hits], dim=1))
+        if (k + 1) % 1000 == 0 or k + 1 == job.steps:
+            job.tick((k % 1000) + 1)
+    events = torch.cat(found).cpu().numpy() if found else np.zeros((0, 3), np.int64)
+    margin = stepper.margin.cpu().numpy()
+    results = []
+    for b in range(trials):
+        mine = events[events[:, 1] == b]
+        spikes_of = {}
+        for population in job.circuit.populations:
+            start, size = plan.sources[population.name]
+            here = mine[(mine[:, 2] >= start) & (mine[:, 2] < start + size)]
+            spikes_of[population.name] = (here[:, 0], here[:, 2] - start)
+
+        def numbers(tensor: Tensor, b: int = b) -> np.ndarray[Any, Any]:
+            return tensor[b].cpu().numpy().astype(np.float64)
+
+        results.append(
+            Trial(
+                spikes_of,
+                {key: numbers(trace) for key, trace in traces.items()},
+                {name: numbers(stepper.weights_of(name)) for name in plan.plastic_at},
+                {name: numbers(history[name]) for name in job.weights},
+                float(margin[b]),
+            )
+        )
+    return results
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """What `unroll` returns: tensors that autograd can follow.
+
+    spikes: population -> (steps, trials, size), 1 where a neuron fired. traces:
+    "population.variable" -> (steps, trials, size), the state at the start of each step.
+    weights: plastic projection -> (trials, synapses) at the end.
+    """
+
+    spikes: dict[str, Tensor]
+    traces: dict[str, Tensor]
+    weights: dict[str, Tensor]
+
+
+def unroll(
+    circuit: Circuit,
+    inputs: Inputs | None = None,
+    *,
+    steps: int,
+    dt: float,
+    weights: Mapping[str, Tensor] | None = None,
+    width: float = 1e-3,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
+) -> Unrolled:
+    """Simulate with gradients.
+
+    weights: projection -> tensor of its weights (synapses,) in place of the circuit's, in the
+        order of `circuit.synapses(projection)`; gradients flow to it.
+    width: half-width, in the unit of the threshold (V), of the surrogate derivative of a spike:
+        d spike/dm = 1 / (width (1 + |m|/width)^2), m the signed distance to threshold
+        (the fast sigmoid of Zenke & Ganguli 2018, Neural Comput. 30:1514). The spikes themselves
+        are those of `nf.simulate`.
+
+    >>> import neuroflip as nf, torch
+    >>> cell = nf.Circuit(
+    ...     "cell", [nf.Population("A", nf.DeltaLIF())], inputs=[nf.SpikeInput("in")],
+    ...     projections=[nf.Projection("in", "A", weight=0.001)])
+    >>> w = torch.tensor([0.001], dtype=torch.float64, requires_grad=True)
+    >>> out = unroll(cell, {"in": [0.0]}, steps=3, dt=1e-3, weights={"in->A": w})
+    >>> out.traces["A.v"][2].sum().backward()
+    >>> round(w.grad.item(), 6)  # exp(-1/20)
+    0.951229
+    """
+    plan = make_plan(circuit, dt)
+    drives = resolve(circuit, {} if inputs is None else inputs, steps, dt, seed, None)
+    stepper = _Stepper(plan, drives, steps, torch.device(device), dtype, weights or {}, width)
+    spikes: list[Tensor] = []
+    names = [(p.name, v) for p in circuit.populations for v in p.neuron.model().variables]
+    traces: dict[tuple[str, str], list[Tensor]] = {name: [] for name in names}
+    for k in range(steps):
+        for name, trace in traces.items():
+            trace.append(stepper.state_of(*name))
+        spikes.append(stepper.step(k))
+    stacked = torch.stack(spikes)
+    return Unrolled(
+        {
+            p.name: stacked[:, :, plan.sources[p.name][0] :][:, :, : p.size]
+            for p in circuit.populations
+        },
+        {f"{p}.{v}": torch.stack(trace) for (p, v), trace in traces.items()},
+        {name: stepper.weights_of(name) for name in plan.plastic_at},
+    )
+
+
+class _Spike(torch.autograd.Function):
+    """Heaviside step forward, fast-sigmoid derivative backward."""
+
+    @staticmethod
+    def forward(ctx: Any, margin: Tensor, width: float) -> Tensor:
+        ctx.save_for_backward(margin)
+        ctx.width = width
+        return (margin > 0).to(margin.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (margin,) = ctx.saved_tensors
+        return gradient / (ctx.width * (1 + margin.abs() / ctx.width) ** 2), None
+
+
+def _on_tensors(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function with numbers among its arguments made tensors."""
+
+    def call(*arguments: Any) -> Tensor:
+        like = next((a for a in arguments if isinstance(a, Tensor) and a.is_floating_point()), None)
+        kind = {} if like is None else {"dtype": like.dtype, "device": like.device}
+        return function(*(a if isinstance(a, Tensor) else torch.tensor(a, **kind)
+                          for a in arguments))  # fmt: skip
+
+    return call
+
+
+_TORCH: dict[str, Any] = {
+    "exp": _on_tensors(torch.exp),
+    "expm1": _on_tensors(torch.expm1),
+    "exprel": _on_tensors(lambda x: torch.where(x == 0, 1.0, torch.expm1(x) / x)),
+    "log": _on_tensors(torch.log),
+    "sqrt": _on_tensors(torch.sqrt),
+    "abs": abs,
+    "tanh": _on_tensors(torch.tanh),
+    "min": _on_tensors(torch.minimum),
+    "max": _on_tensors(torch.maximum),
+    "clip": _on_tensors(lambda x, low, high: torch.minimum(torch.maximum(x, low), high)),
+    "where": torch.where,
+    "logical_and": torch.logical_and,
+    "logical_or": torch.logical_or,
+    "logical_not": torch.logical_not,
+}
+
+
+class _Group:
+    """The state of one group: variable -> (trials, size)."""
+
+    def __init__(self, group: Group, trials: int, device: torch.device, dtype: torch.dtype) -> None:
+        def tensor(values: Any) -> Tensor:
+            return torch.tensor(np.asarray(values), device=device, dtype=dtype)
+
+        self.group = group
+        self.constants = {name: tensor(values) for name, values in group.constants.items()}
+        self.state = {
+            name: tensor(values).expand(trials, -1) for name, values in group.initial.items()
+        }
+        self.refractory = torch.tensor(np.maximum(group.refractory, 1), device=device)
+        self.last_spike = torch.full((trials, group.size), _NEVER, device=device)
+        self.update = eq.compile_block(group.model.update, _TORCH)
+        self.reset = eq.compile_block(group.model.reset, _TORCH)
+        self.margin = eq.compile_block((eq.Assignment("margin", group.model.margin),), _TORCH)
+
+
+class _Plastic:
+    """The state of one plastic list: variables and weights, (trials, synapses)."""
+
+    def __init__(
+        self, plastic: Plastic, weight: Tensor, trials: int, device: torch.device
+    ) -> None:
+        self.model = plastic.model
+        self.parameters = {
+            name: torch.tensor(values[plastic.instance], device=device, dtype=weight.dtype)
+            for name, values in plastic.parameters.items()
+        }
+        self.weight = weight.expand(trials, -1)
+        self.state = {name: torch.zeros_like(self.weight) for name in plastic.model.variables}
+        self.last = 0
+        self.slot = torch.tensor(plastic.slot, device=device)
+        self.pre = _by_delay(plastic.axonal, plastic.pre, device)
+        self.post = _by_delay(plastic.dendritic, plastic.post, device)
+        self.dendritic = [(d, members) for d, members, _ in self.post]
+        self.blocks = {
+            "pre": eq.compile_block(plastic.model.on_pre, _TORCH),
+            "post": eq.compile_block(plastic.model.on_post, _TORCH),
+        }
+
+    def learn(self, side: str, arrived: Tensor, k: int, dt: float) -> None:
+        """Run on_pre or on_post at the synapses where a spike arrived."""
+        elapsed = (k - self.last) * dt
+        self.last = k
+        if elapsed > 0:
+            for name, tau in self.model.decay.items():
+                self.state[name] = self.state[name] * torch.exp(-elapsed / self.parameters[tau])
+        old = {**self.state, "w": self.weight}
+        new = self.blocks[side]({**self.parameters, **old})
+        for name, value in new.items():
+            kept = torch.where(arrived > 0, value, old[name])
+            if name == "w":
+                self.weight = kept
+            else:
+                self.state[name] = kept
+
+
+def _by_delay(
+    delay: Any, source: Any, device: torch.device
+) -> list[tuple[int, Tensor, Tensor]]:
+    """For each delay: (delay, indices of its synapses, their sources)."""
+    return [
+        (
+            int(d),
+            torch.tensor(np.flatnonzero(delay == d), device=device),
+            torch.tensor(source[delay == d], device=device),
+        )
+        for d in np.unique(delay)
+    ]
+
+
+class _Stepper:
+    """All state of a batch, advanced one step at a time, in the order of docs/order.md."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        drives: list[Drive],
+        steps: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        weights: Mapping[str, Tensor] | None = None,
+        width: float | None = None,
+    ) -> None:
+        self.plan, self.width = plan, width
+        trials = len(drives)
+        self.device, self.dtype, self.trials = device, dtype, trials
+        self.groups = [_Group(g, trials, device, dtype) for g in plan.groups]
+        static_weight, plastic_weights = _weights(plan, weights or {}, device, dtype)
+        self.plastic = [
+            _Plastic(p, w, trials, device)
+            for p, w in zip(plan.plastic, plastic_weights, strict=True)
+        ]
+        slot = torch.tensor(plan.static.slot, device=device)
+        self.static = [
+            (d, source, slot[members], static_weight[members])
+            for d, members, source in _by_delay(plan.static.delay, plan.static.pre, device)
+        ]
+        delays = [d for d, *_ in self.static]
+        delays += [d for p in self.plastic for d, *_ in (*p.pre, *p.post)]
+        # The last spikes of all sources, the newest at index step % length, and whether any fired
+        self.spikes = [self._zeros(plan.source_count)] * (max(delays, default=0) + 1)
+        self.any_spike = [False] * len(self.spikes)
+        dendritic = [d for p in self.plastic for d, _ in p.dendritic]
+        self.pending: list[Tensor | None] = [None] * (max(dendritic, default=0) + 1)
+        self.margin = torch.full((trials,), torch.inf, device=device, dtype=dtype)
+        self.sent = False  # whether any neuron fired in the last step
+        self.inputs = _input_events(plan, drives, steps)
+        self.waves = [
+            _waves(plan, drives, g.start, g.size, device, dtype) for g in plan.groups
+        ]
+
+    def _zeros(self, size: int) -> Tensor:
+        return torch.zeros(self.trials, size, device=self.device, dtype=self.dtype)
+
+    def state_of(self, population: str, variable: str) -> Tensor:
+        """A state variable of a population, (trials, size)."""
+        g, members = self.plan.group_of(population)
+        return self.groups[g].state[variable][:, members]
+
+    def weights_of(self, projection: str) -> Tensor:
+        """Weights of a plastic projection, (trials, synapses)."""
+        number, members = self.plan.plastic_at[projection]
+        return self.plastic[number].weight[:, members]
+
+    def step(self, k: int) -> Tensor:
+        """Advance by step k and return the spikes of all sources, (trials, sources)."""
+        parts = [self._update(n, k) for n in range(len(self.groups))]
+        self.sent = any(bool(part.any()) for part in parts)
+        given = self.inputs.get(k)
+        sources = self._zeros(self.plan.source_count - self.plan.neurons)
+        if given is not None:
+            sources[given[0], given[1] - self.plan.neurons] = 1.0
+        now = k % len(self.spikes)
+        self.spikes[now] = torch.cat([*parts, sources], dim=1)
+        # With gradients on, silence too has a derivative
+        self.any_spike[now] = self.sent or given is not None or torch.is_grad_enabled()
+        self._transmit(k)
+        arrived = self.pending[k % len(self.pending)]
+        self.pending[k % len(self.pending)] = None
+        for group in self.groups:
+            if arrived is not None:
+                self._receive(group, arrived, k)
+        if self.sent:
+            for group, fired in zip(self.groups, parts, strict=True):
+                new = group.reset({**group.constants, **group.state})
+                for name, value in new.items():
+                    group.state[name] = torch.where(fired > 0, value, group.state[name])
+        return self.spikes[now]
+
+    def _update(self, number: int, k: int) -> Tensor:
+        group = self.groups[number]
+        wave = self.waves[number]
+        values = {**group.constants, **group.state}
+        values[INJECTED] = self._zeros(1) if wave is None else wave[k]
+        active = k - group.last_spike >= group.refractory
+        new = group.update(values)
+        held = group.group.model.held
+        for name in group.state:
+            if name in new:
+                old = group.state[name]
+                group.state[name] = torch.where(active, new[name], old) if name in held else (
+                    new[name]
+                )  # fmt: skip
+        distance = group.margin({**group.constants, **group.state})["margin"]
+        met = torch.where(active, distance.detach().abs(), torch.inf)
+        self.margin = torch.minimum(self.margin, met.amin(dim=1))
+        fired = (
+            (distance > 0).to(self.dtype)
+            if self.width is None
+            else _Spike.apply(distance, self.width)  # type: ignore[no-untyped-call]
+        )
+        fired = torch.where(active, fired, 0.0)
+        group.last_spike = torch.where(fired > 0, k, group.last_spike)
+        return fired
+
+    def _transmit(self, k: int) -> None:
+        for delay, source, slot, weight in self.static:
+            spikes = self._past(k - delay)
+            if spikes is not None:
+                self._send(k, slot, spikes[:, source] * weight)
+        for plastic in self.plastic:
+            arrived = self._arrivals(plastic.pre, k, plastic.weight)
+            if arrived is not None:
+                sent = arrived * plastic.weight
+                for delay, members in plastic.dendritic:
+                    self._send(k + delay, plastic.slot[members], sent[:, members])
+                plastic.learn("pre", arrived, k, self.plan.dt)
+        for plastic in self.plastic:
+            if plastic.model.on_post:
+                arrived = self._arrivals(plastic.post, k, plastic.weight)
+                if arrived is not None:
+                    plastic.learn("post", arrived, k, self.plan.dt)
+
+    def _past(self, k: int) -> Tensor | None:
+        """The spikes of step k, None where there were none."""
+        if k < 0 or not self.any_spike[k % len(self.spikes)]:
+            return None
+        return self.spikes[k % len(self.spikes)]
+
+    def _arrivals(
+        self, delays: list[tuple[int, Tensor, Tensor]], k: int, like: Tensor
+    ) -> Tensor | None:
+        """1 at each synapse that a spike reaches in step k, (trials, synapses)."""
+        arrived = None
+        for delay, members, source in delays:
+            spikes = self._past(k - delay)
+            if spikes is not None:
+                if arrived is None:
+                    arrived = torch.zeros_like(like)
+                arrived = arrived.index_copy(1, members, spikes[:, source])
+        return arrived
+
+    def _send(self, k: int, slot: Tensor, amount: Tensor) -> None:
+        place = k % len(self.pending)
+        before = self.pending[place]
+        if before is None:
+            before = self._zeros(self.plan.slots)
+        self.pending[place] = before.index_add(1, slot, amount)
+
+    def _receive(self, group: _Group, arrived: Tensor, k: int) -> None:
+        active = k - group.last_spike >= group.refractory
+        size = group.group.size
+        for receptor, variable in group.group.model.receptors.items():
+            first = group.group.slots[receptor]
+            taken = group.state[variable] + arrived[:, first : first + size]
+            if variable in group.group.model.held:
+                taken = torch.where(active, taken, group.state[variable])
+            group.state[variable] = taken
+
+
+def _weights(
+    plan: Plan, given: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, list[Tensor]]:
+    """Weights of the static list and of each plastic list, with those given put in place."""
+    known = [p.name for p in plan.circuit.projections]
+    for name in given:
+        if name not in known:
+            raise ValueError(f"weights: there is no projection {name!r}; {nearest(name, known)}")
+    static: list[Tensor] = []
+    plastic: list[list[Tensor]] = [[] for _ in plan.plastic]
+    begin = 0
+    for projection in plan.circuit.projections:
+        count = plan.circuit.synapses(projection).pre.size
+        if projection.name in plan.plastic_at:
+            number, at = plan.plastic_at[projection.name]
+            parts, stored = plastic[number], plan.plastic[number].weight[at]
+        else:
+            parts, stored = static, plan.static.weight[begin : begin + count]
+            begin += count
+        weight = given.get(projection.name)
+        if weight is None:
+            weight = torch.tensor(stored, device=device, dtype=dtype)
+        elif weight.shape != (count,):
+            raise ValueError(
+                f"weights[{projection.name!r}] must have shape ({count},); "
+                f"got {tuple(weight.shape)}."
+            )
+        parts.append(weight.to(device=device, dtype=dtype))
+    empty = torch.zeros(0, device=device, dtype=dtype)
+    return torch.cat([empty, *static]), [torch.cat(parts) for parts in plastic]
+
+
+def _input_events(plan: Plan, drives: list[Drive], steps: int) -> dict[int, tuple[Any, Any]]:
+    """Step -> (trials, sources) of the input spikes sent in it."""
+    rows = [np.zeros((0, 3), np.int64)]
+    for trial, drive in enumerate(drives):
+        for name, (at, sources) in drive.events.items():
+            where = sources + plan.sources[name][0]
+            rows.append(np.stack([at, np.full_like(at, trial), where], axis=1))
+    events = np.concatenate(rows)
+    events = events[np.argsort(events[:, 0], kind="stable")]
+    at, first = np.unique(events[:, 0], return_index=True)
+    parts = np.split(events, first[1:]) if at.size else []
+    return {int(k): (part[:, 1], part[:, 2]) for k, part in zip(at, parts, strict=True)}
+
+
+def _waves(
+    plan: Plan,
+    drives: list[Drive],
+    start: int,
+    size: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor | None:
+    """Injected currents of a group, (steps, trials, size); None where there are none."""
+    populations = {
+        name: at
+        for name, at in plan.sources.items()
+        if start <= at[0] < start + size and any(name in d.currents for d in drives)
+    }
+    if not populations:
+        return None
+    steps = next(w.shape[0] for d in drives for w in d.currents.values())
+    waves = np.zeros((steps, len(drives), size))
+    for name, (first, count) in populations.items():
+        for trial, drive in enumerate(drives):
+            if name in drive.currents:
+                waves[:, trial, first - start : first - start + count] = drive.currents[name]
+    return torch.tensor(waves, device=device, dtype=dtype)

@@ -1,0 +1,396 @@
+"""The language in which neurons and plasticity rules are written, and its one parser.
+
+A small, safe subset of Python: numbers, named variables, `+ - * / **`, comparisons,
+`and or not`, and the functions of `FUNCTIONS`. A *block* is one assignment a line
+(`=`, `+=`, `-=`, `*=`, `/=`); a *system* is one differential equation a line:
+
+    dv/dt = (v_rest - v + resistance*i_syn)/tau_m : V (unless refractory)
+    di_syn/dt = -i_syn/tau_s : A
+
+Text is parsed once into a checked form. Whatever is not in the language (attributes, subscripts,
+unknown functions, unknown names, strings ...) is refused with an `EquationError` that points at
+the character. The checked form is printed for an engine by `emit`: the same text for NumPy and
+torch arrays, scalar code for numba, and Brian2 strings.
+
+>>> print(emit(parse_expression("where(v > 1, 0, exp(-v))", {"v"}), "brian2"))
+(int((v > 1))*(0) + int(not ((v > 1)))*(exp((-v))))
+>>> parse_expression("clip(w + y, 0, wmax)", {"w", "y", "w_max"})
+Traceback (most recent call last):
+    ...
+neuroflip.equations.EquationError: unknown name 'wmax'; did you mean 'w_max'?
+    clip(w + y, 0, wmax)
+                   ^
+"""
+
+import ast
+import keyword
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from neuroflip.errors import nearest
+
+Dialect = Literal["array", "scalar", "brian2"]
+
+FUNCTIONS: dict[str, int] = {
+    "exp": 1,
+    "expm1": 1,
+    "exprel": 1,
+    "log": 1,
+    "sqrt": 1,
+    "abs": 1,
+    "tanh": 1,
+    "min": 2,
+    "max": 2,
+    "clip": 3,
+    "where": 3,
+}
+"""The functions of the language and how many arguments each takes; exprel(x) = (exp(x) - 1)/x."""
+
+_OPERATORS: dict[type[ast.AST], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.Pow: "**",
+    ast.USub: "-",
+    ast.UAdd: "+",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+}
+
+
+class EquationError(ValueError):
+    """Text that is not in the language; the message shows the line and points at the character."""
+
+    def __init__(self, message: str, line: str = "", column: int = 0, where: str = "") -> None:
+        prefix = f"{where}: " if where else ""
+        pointer = f"\n    {line}\n    {' ' * column}^" if line else ""
+        super().__init__(f"{prefix}{message}{pointer}")
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A checked expression: its text, its names, and its syntax tree (not compared)."""
+
+    text: str
+    names: frozenset[str]
+    tree: ast.expr
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """`target = value`; an augmented assignment is stored as the full one."""
+
+    target: str
+    value: Expression
+
+
+@dataclass(frozen=True)
+class Differential:
+    """`d variable/dt = value`, the variable's unit, and whether refractoriness holds it still."""
+
+    variable: str
+    value: Expression
+    unit: str
+    unless_refractory: bool
+
+
+def parse_expression(text: str, names: Collection[str], where: str = "") -> Expression:
+    """An expression over `names`. Raises EquationError for anything outside the language."""
+    return _expression(text.strip(), text.strip(), 0, names, where)
+
+
+def parse_block(
+    text: str, names: Collection[str], targets: Collection[str] | None = None, where: str = ""
+) -> tuple[Assignment, ...]:
+    """The assignments of a block, in order.
+
+    names: what may be read. targets: what may be written; None lets every line define a new
+    name, which later lines may read.
+
+    >>> [a.value.text for a in parse_block("x += 1\\nw = clip(w - y, 0, 1)", {"w", "x", "y"})]
+    ['x + (1)', 'clip(w - y, 0, 1)']
+    """
+    known = set(names)
+    assignments = []
+    for line in _lines(text):
+        match = re.fullmatch(r"([A-Za-z_]\w*)\s*([-+*/]?)=(?!=)(.*)", line)
+        if match is None:
+            raise EquationError("expected an assignment, like x += 1", line, 0, where)
+        target, operator, value = match.groups()
+        if targets is not None and target not in targets:
+            raise EquationError(
+                f"{target!r} cannot be assigned here; {nearest(target, sorted(targets))}",
+                line,
+                0,
+                where,
+            )
+        _check_new_name(target, line, where)
+        if operator and target not in known:
+            raise EquationError(f"{target!r} has no value yet", line, 0, where)
+        checked = _expression(value, line, match.start(3), known, where)
+        if operator:
+            checked = _expression(
+                f"{target} {operator} ({value.strip()})", line, match.start(3), known, where
+            )
+        assignments.append(Assignment(target, checked))
+        known.add(target)
+    return tuple(assignments)
+
+
+def parse_system(text: str, names: Collection[str], where: str = "") -> tuple[Differential, ...]:
+    """The differential equations of a system; the variables may be read by every equation.
+
+    >>> [d] = parse_system("dx/dt = -x/tau : V (unless refractory)", {"tau"})
+    >>> d.variable, d.unit, d.unless_refractory
+    ('x', 'V', True)
+    """
+    parsed = []
+    for line in _lines(text):
+        match = re.fullmatch(
+            r"d([A-Za-z_]\w*)/dt\s*=([^:]*)(?::\s*(\w+)\s*(\(unless refractory\))?\s*)?", line
+        )
+        if match is None:
+            raise EquationError(
+                "expected a differential equation, like dx/dt = -x/tau : V", line, 0, where
+            )
+        _check_new_name(match.group(1), line, where)
+        parsed.append((line, match))
+    known = set(names) | {match.group(1) for _, match in parsed}
+    return tuple(
+        Differential(
+            match.group(1),
+            _expression(match.group(2), line, match.start(2), known, where),
+            match.group(3) or "1",
+            match.group(4) is not None,
+        )
+        for line, match in parsed
+    )
+
+
+def decay_constant(equation: Differential, where: str = "") -> str:
+    """The time constant's name in an exponential decay `dx/dt = -x/tau`.
+
+    Raises EquationError for any other form: the fast engines let such a variable decay between
+    events by its closed form, exp(-t/tau).
+    """
+    tree = equation.value.tree
+    if (
+        isinstance(tree, ast.BinOp)
+        and isinstance(tree.op, ast.Div)
+        and isinstance(tree.right, ast.Name)
+        and isinstance(tree.left, ast.UnaryOp)
+        and isinstance(tree.left.op, ast.USub)
+        and isinstance(tree.left.operand, ast.Name)
+        and tree.left.operand.id == equation.variable
+    ):
+        return tree.right.id
+    x = equation.variable
+    raise EquationError(
+        f"a rule's variable decays between spikes: expected d{x}/dt = -{x}/tau",
+        equation.value.text,
+        0,
+        where,
+    )
+
+
+def margin(threshold: Expression, where: str = "") -> Expression:
+    """The signed distance to a threshold `a > b` or `a < b`: positive where it is crossed.
+
+    >>> margin(parse_expression("v > v_threshold", {"v", "v_threshold"})).text
+    '(v) - (v_threshold)'
+    """
+    tree = threshold.tree
+    if not isinstance(tree, ast.Compare) or not isinstance(tree.ops[0], (ast.Gt, ast.Lt)):
+        raise EquationError("a threshold is one strict comparison", threshold.text, 0, where)
+    sides = [ast.unparse(tree.left), ast.unparse(tree.comparators[0])]
+    high, low = sides if isinstance(tree.ops[0], ast.Gt) else sides[::-1]
+    return parse_expression(f"({high}) - ({low})", threshold.names, where)
+
+
+def emit(
+    expression: Expression, dialect: Dialect, rename: Mapping[str, str] | None = None
+) -> str:
+    """Source text of an expression for an engine.
+
+    dialect: "array" (NumPy and torch: the functions are looked up in the namespace that the
+    engine supplies, see `NUMPY`), "scalar" (numba), "brian2". rename: names to replace.
+    """
+    return _emit(expression.tree, dialect, rename or {})
+
+
+def compile_block(
+    block: tuple[Assignment, ...], namespace: Mapping[str, Any]
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A function that runs a block on a dictionary of arrays and returns what it assigned.
+
+    >>> step = compile_block(parse_block("x += 1\\nz = 2*x", {"x"}), NUMPY)
+    >>> step({"x": 3.0})
+    {'x': 4.0, 'z': 8.0}
+    """
+    code = [
+        (a.target, compile(emit(a.value, "array"), f"<{a.target}>", "eval")) for a in block
+    ]
+
+    def run(values: dict[str, Any]) -> dict[str, Any]:
+        local = dict(values)
+        assigned: dict[str, Any] = {}
+        for target, body in code:
+            assigned[target] = local[target] = eval(body, dict(namespace), local)
+        return assigned
+
+    return run
+
+
+def _exprel(x: Any) -> Any:
+    x = np.asarray(x, dtype=np.float64)
+    small = np.abs(x) < 1e-300
+    return np.where(small, 1.0, np.expm1(x) / np.where(small, 1.0, x))
+
+
+NUMPY: dict[str, Any] = {
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "exprel": _exprel,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "tanh": np.tanh,
+    "min": np.minimum,
+    "max": np.maximum,
+    "clip": np.clip,
+    "where": np.where,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "logical_not": np.logical_not,
+}
+"""Namespace in which "array" text runs on NumPy arrays."""
+
+
+def _lines(text: str) -> list[str]:
+    """The lines that say something: comments and blank lines are dropped."""
+    stripped = (line.split("#", 1)[0].strip() for line in text.splitlines())
+    return [line for line in stripped if line]
+
+
+def _check_new_name(name: str, line: str, where: str) -> None:
+    if name in FUNCTIONS or keyword.iskeyword(name) or name.startswith("_"):
+        raise EquationError(f"{name!r} cannot name a variable", line, line.find(name), where)
+
+
+def _expression(
+    text: str, line: str, offset: int, names: Collection[str], where: str
+) -> Expression:
+    offset += len(text) - len(text.lstrip())
+    text = text.strip()
+    if not text:
+        raise EquationError("an expression is missing", line, offset, where)
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        column = offset + (getattr(error, "offset", None) or 1) - 1
+        raise EquationError("not an expression", line, min(column, len(line)), where) from None
+    found: set[str] = set()
+
+    def refuse(node: ast.AST, message: str) -> EquationError:
+        column = offset + int(getattr(node, "col_offset", 0))
+        return EquationError(message, line, min(column, len(line)), where)
+
+    def check(node: ast.AST) -> None:
+        if isinstance(node, ast.Constant):
+            if type(node.value) not in (int, float) or not math.isfinite(node.value):
+                raise refuse(node, f"only finite numbers are allowed, not {node.value!r}")
+        elif isinstance(node, ast.Name):
+            if node.id in FUNCTIONS:
+                raise refuse(node, f"{node.id!r} is a function; call it")
+            if node.id not in names:
+                raise refuse(
+                    node, f"unknown name {node.id!r}; {nearest(node.id, sorted(names))}"
+                )
+            found.add(node.id)
+        elif isinstance(node, ast.Call):
+            if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
+                name = ast.unparse(node.func)
+                raise refuse(node, f"unknown function {name!r}; {nearest(name, FUNCTIONS)}")
+            arity = FUNCTIONS[node.func.id]
+            if node.keywords or len(node.args) != arity:
+                raise refuse(node, f"{node.func.id} takes {arity} argument(s), by position")
+            for argument in node.args:
+                check(argument)
+        elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            check(node.left)
+            check(node.right)
+        elif isinstance(node, ast.UnaryOp) and isinstance(
+            node.op, (ast.USub, ast.UAdd, ast.Not)
+        ):
+            check(node.operand)
+        elif isinstance(node, ast.BoolOp):
+            for value in node.values:
+                check(value)
+        elif isinstance(node, ast.Compare) and type(node.ops[0]) in _OPERATORS:
+            if len(node.ops) > 1:
+                raise refuse(node.comparators[0], "write a chained comparison with `and`")
+            check(node.left)
+            check(node.comparators[0])
+        else:
+            what = type(node).__name__.lower()
+            raise refuse(node, f"{what} is not in the equation language")
+
+    check(tree)
+    return Expression(text, frozenset(found), tree)
+
+
+def _emit(node: ast.AST, dialect: Dialect, rename: Mapping[str, str]) -> str:
+    def sub(child: ast.AST) -> str:
+        return _emit(child, dialect, rename)
+
+    match node:
+        case ast.Constant(value=value):
+            return repr(value)
+        case ast.Name(id=name):
+            return rename.get(name, name)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            body = sub(operand)
+            return f"logical_not({body})" if dialect == "array" else f"(not ({body}))"
+        case ast.UnaryOp(op=op, operand=operand):
+            return f"({_OPERATORS[type(op)]}{sub(operand)})"
+        case ast.BinOp(left=left, op=op, right=right):
+            return f"({sub(left)} {_OPERATORS[type(op)]} {sub(right)})"
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            return f"({sub(left)} {_OPERATORS[type(op)]} {sub(right)})"
+        case ast.BoolOp(op=op, values=values):
+            word = "and" if isinstance(op, ast.And) else "or"
+            parts = [sub(value) for value in values]
+            if dialect != "array":
+                return "(" + f" {word} ".join(parts) + ")"
+            text = parts[0]
+            for part in parts[1:]:
+                text = f"logical_{word}({text}, {part})"
+            return text
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            return _emit_call(name, [sub(a) for a in arguments], dialect)
+    raise AssertionError(f"unchecked node {node!r}")
+
+
+def _emit_call(name: str, arguments: list[str], dialect: Dialect) -> str:
+    if dialect == "brian2":  # has neither where nor min and max
+        if name == "where":
+            condition, yes, no = arguments
+            return f"(int({condition})*({yes}) + int(not ({condition}))*({no}))"
+        if name == "min":
+            return f"clip({arguments[0]}, -inf, {arguments[1]})"
+        if name == "max":
+            return f"clip({arguments[0]}, {arguments[1]}, inf)"
+    if dialect == "scalar" and name == "where":
+        condition, yes, no = arguments
+        return f"({yes} if {condition} else {no})"
+    return f"{name}({', '.join(arguments)})"

@@ -1,0 +1,103 @@
+"""Reading and writing of plain data: JSON, or NPZ where arrays are large; always atomic.
+
+Data is nested dictionaries, lists, strings, numbers, None and NumPy arrays. Floats and arrays
+come back bit for bit.
+"""
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_HEADER = "header"
+
+
+def write(path: str | Path, data: dict[str, Any]) -> None:
+    """Write data to PATH.json or PATH.npz. Raises ValueError for another suffix."""
+    path = Path(path)
+    if _suffix(path) == ".json":
+        payload = json.dumps(_pack(data, _inline), indent=1).encode()
+    else:
+        arrays: dict[str, np.ndarray[Any, Any]] = {}
+
+        def store(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+            arrays[key := f"a{len(arrays)}"] = array
+            return {"$npz": key}
+
+        header = json.dumps(_pack(data, store))
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **{_HEADER: np.array(header)}, **arrays)
+        payload = buffer.getvalue()
+    with replacing(path) as temporary:
+        temporary.write_bytes(payload)
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The data that `write` wrote. Raises ValueError for a truncated or foreign file."""
+    path = Path(path)
+    suffix = _suffix(path)
+    content = path.read_bytes()
+    try:
+        if suffix == ".json":
+            data = _unpack(json.loads(content), {})
+        else:
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in archive.files}
+            data = _unpack(json.loads(str(arrays[_HEADER])), arrays)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged or no neuroflip file: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} is damaged or no neuroflip file: it holds no record.")
+    return data
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside PATH that takes its place once everything is written."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _suffix(path: Path) -> str:
+    if path.suffix not in (".json", ".npz"):
+        raise ValueError(f"a file is .json or .npz; got {str(path)!r}.")
+    return path.suffix
+
+
+def _inline(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    return {"$array": array.tolist(), "dtype": array.dtype.str, "shape": list(array.shape)}
+
+
+def _pack(data: Any, store: Callable[[np.ndarray[Any, Any]], dict[str, Any]]) -> Any:
+    if isinstance(data, np.ndarray):
+        return store(data)
+    if isinstance(data, dict):
+        return {key: _pack(value, store) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_pack(value, store) for value in data]
+    return data.item() if isinstance(data, np.generic) else data
+
+
+def _unpack(data: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+    if isinstance(data, dict):
+        if "$array" in data:
+            return np.array(data["$array"], dtype=data["dtype"]).reshape(data["shape"])
+        if "$npz" in data:
+            return arrays[data["$npz"]]
+        return {key: _unpack(value, arrays) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_unpack(value, arrays) for value in data]
+    return data

@@ -1,0 +1,186 @@
+"""What drives a run, as arrays: spike events in steps and current waveforms, one set a trial.
+
+Engines draw no random numbers of their own: what is random is drawn here, from the seed, the
+trial and the input's name, so every engine is handed the same.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neuroflip.circuit import (
+    Array,
+    Circuit,
+    CurrentInput,
+    Index,
+    PoissonInput,
+    SpikeInput,
+    _Data,
+)
+from neuroflip.errors import nearest
+from neuroflip.units import as_array
+
+Inputs = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+# Brian2 rounds a time to its step with this much of a step in hand (timestep()).
+_TOLERANCE = 1e-3
+
+
+def whole_steps(time: Any, dt: float) -> Any:
+    """The step in which a time lies: floor(time/dt), as Brian2's timestep() takes it.
+
+    >>> whole_steps(0.3, 0.1)
+    3
+    """
+    steps = np.floor((np.asarray(time) + _TOLERANCE * dt) / dt).astype(np.int64)
+    return int(steps) if steps.ndim == 0 else steps
+
+
+@dataclass(frozen=True, eq=False)
+class Drive(_Data):
+    """The drive of one trial.
+
+    events: spike input -> (steps, sources), sorted by step, then source.
+    currents: population -> waveform in A, shape (steps, 1 or size).
+    """
+
+    events: dict[str, tuple[Index, Index]]
+    currents: dict[str, Array]
+
+
+def resolve(
+    circuit: Circuit, inputs: Inputs, steps: int, dt: float, seed: int, trials: int | None
+) -> list[Drive]:
+    """The drives of all trials. Raises ValueError or TypeError for what `nf.simulate` refuses."""
+    if isinstance(inputs, Mapping):
+        each: list[Mapping[str, Any]] = [inputs] * (trials or 1)
+    else:
+        each = list(inputs)
+        if trials not in (None, len(each)) or not each:
+            raise ValueError(
+                f"inputs must be a dictionary or one a trial; got {len(each)} for "
+                f"{trials if trials is not None else 'at least 1'} trial(s)."
+            )
+    known = [i.name for i in circuit.inputs]
+    for given in each:
+        for name in given:
+            if name not in known:
+                raise ValueError(
+                    f"circuit {circuit.name!r} has no input {name!r}; {nearest(name, known)}"
+                )
+    return [_drive(circuit, given, steps, dt, seed, trial) for trial, given in enumerate(each)]
+
+
+def _drive(
+    circuit: Circuit, given: Mapping[str, Any], steps: int, dt: float, seed: int, trial: int
+) -> Drive:
+    events = {}
+    currents: dict[str, Array] = {}
+    for item in circuit.inputs:
+        where = f"inputs[{item.name!r}]"
+        if isinstance(item, CurrentInput):
+            if item.name in given:
+                size = circuit.population(item.target).size
+                wave = _waveform(given[item.name], steps, size, dt, where)
+                total = currents.get(item.target)
+                currents[item.target] = wave if total is None else total + wave
+        elif item.name in given:
+            events[item.name] = _events(given[item.name], item, steps, dt, where)
+        elif isinstance(item, PoissonInput):
+            events[item.name] = _poisson(item, steps, dt, seed, trial)
+        else:
+            events[item.name] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    return Drive(events, currents)
+
+
+def _events(
+    given: Any, item: SpikeInput | PoissonInput, steps: int, dt: float, where: str
+) -> tuple[Index, Index]:
+    if item.size == 1 and not (np.ndim(given) == 0 or _is_nested(given)):
+        given = [given]
+    if isinstance(given, (str, bytes)) or np.ndim(given) == 0 and not isinstance(given, Sequence):
+        raise TypeError(f"{where} must be spike times in s; got {given!r}.")
+    if len(given) != item.size:
+        raise ValueError(
+            f"{where} must hold one list of spike times for each of its {item.size} sources; "
+            f"got {len(given)}."
+        )
+    all_steps, all_sources = [], []
+    for source, train in enumerate(given):
+        times = as_array(train, "s", where)
+        if times.ndim != 1:
+            raise ValueError(f"{where}: the times of source {source} must be a list; got {train!r}.")
+        at = whole_steps(times, dt)
+        outside = times[(at < 0) | (at >= steps)]
+        if outside.size:
+            raise ValueError(
+                f"{where}: spike times must lie within the run, 0 to {steps * dt:g} s; "
+                f"got {outside[0]!r}."
+            )
+        at = np.sort(at)
+        twice = at[1:][at[1:] == at[:-1]]
+        if twice.size:
+            raise ValueError(
+                f"{where}: source {source} has two spikes in the step of {dt:g} s at "
+                f"{twice[0] * dt:g} s; a source sends at most one a step."
+            )
+        all_steps.append(at)
+        all_sources.append(np.full(at.size, source, np.int64))
+    return _sorted(np.concatenate(all_steps), np.concatenate(all_sources))
+
+
+def _is_nested(given: Any) -> bool:
+    return len(given) > 0 and np.ndim(given[0]) > 0
+
+
+def _sorted(steps: Index, sources: Index) -> tuple[Index, Index]:
+    order = np.lexsort((sources, steps))
+    return steps[order], sources[order]
+
+
+def _poisson(
+    item: PoissonInput, steps: int, dt: float, seed: int, trial: int
+) -> tuple[Index, Index]:
+    probability = item.rate * dt
+    if probability > 1:
+        raise ValueError(
+            f"PoissonInput {item.name!r}: rate must be at most one spike a step, {1 / dt:g} Hz; "
+            f"got {item.rate!r}."
+        )
+    rng = np.random.default_rng([seed, trial, zlib.crc32(item.name.encode())])
+    block = max(1, 1_000_000 // item.size)  # bounds memory; the numbers drawn do not depend on it
+    hits = []
+    for start in range(0, steps, block):
+        rows = min(block, steps - start)
+        hits.append(np.argwhere(rng.random((rows, item.size)) < probability) + (start, 0))
+    found = np.concatenate(hits)
+    return found[:, 0].astype(np.int64), found[:, 1].astype(np.int64)
+
+
+def _waveform(given: Any, steps: int, size: int, dt: float, where: str) -> Array:
+    if isinstance(given, (list, tuple)):
+        wave = np.zeros((steps, 1))
+        for entry in given:
+            if not isinstance(entry, (list, tuple)) or len(entry) != 3:
+                raise ValueError(
+                    f"{where}: current steps are (start, stop, amplitude) in s, s, A; "
+                    f"got {entry!r}. Give a waveform as an array."
+                )
+            start, stop = as_array(entry[:2], "s", where)
+            amplitude = as_array(entry[2], "A", where)
+            if amplitude.ndim or not 0 <= start < stop:
+                raise ValueError(f"{where}: a current step needs 0 <= start < stop; got {entry!r}.")
+            wave[whole_steps(start, dt) : whole_steps(stop, dt)] += float(amplitude)
+        return wave
+    wave = as_array(given, "A", where)
+    if wave.ndim == 1:
+        wave = wave[:, None]
+    if wave.ndim != 2 or wave.shape[0] != steps or wave.shape[1] not in (1, size):
+        raise ValueError(
+            f"{where}: a waveform must have shape ({steps},) or ({steps}, {size}), one value a "
+            f"step of {dt:g} s; got {np.shape(given)}."
+        )
+    return wave

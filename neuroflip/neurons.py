@@ -1,0 +1,251 @@
+"""Neuron models, each declared once: parameters as fields, equations as class attributes.
+
+The Brian2 engine is given `equations`, the differential equations; the fast engines run
+`constants` (once, before the run) and `update` (every step), the exact solution over one step
+with the injected current held. That the two agree is what a cross-check shows.
+
+To add a neuron, write one such class in this file: see docs/adding.md.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, final
+
+from neuroflip import equations as eq
+from neuroflip.parameters import Parametrized, parameter
+from neuroflip.units import Mohm, mV, ms
+
+INJECTED = "injected"
+"""Name under which equations read the injected current, in A, of a circuit's current inputs."""
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronModel:
+    """The checked form of a neuron class: what engines read."""
+
+    name: str
+    variables: tuple[str, ...]
+    units: Mapping[str, str]
+    held: frozenset[str]  # variables that stand still during refractoriness
+    equations: tuple[eq.Differential, ...]
+    constants: tuple[eq.Assignment, ...]
+    update: tuple[eq.Assignment, ...]
+    threshold: eq.Expression
+    margin: eq.Expression
+    reset: tuple[eq.Assignment, ...]
+    initial: tuple[eq.Assignment, ...]
+    receptors: Mapping[str, str]
+
+    def needed_constants(self) -> tuple[str, ...]:
+        """Names of the parameters and constants that a step reads, sorted."""
+        texts = [a.value for a in (*self.update, *self.reset)] + [self.margin]
+        local = {a.target for a in self.update} | set(self.variables) | {INJECTED}
+        return tuple(sorted(frozenset().union(*(t.names for t in texts)) - local))
+
+
+class Neuron(Parametrized):
+    """Base of the neuron models. A model is a final frozen dataclass with these class attributes.
+
+    equations: differential equations, one a line, with unit and `(unless refractory)`.
+    constants: what the exact update needs, computed once from the parameters and `dt`.
+    update: one step of the state; names that are no variables are local to the step.
+    threshold: a spike is sent where this holds and the neuron is not refractory.
+    reset: assigned at a spike, after the synapses of the step.
+    initial: the state before the first step; variables not named start at 0.
+    receptors: receptor name -> the variable to which an arriving spike adds the weight.
+    signed_receptors: receptors that take weights of either sign; the others take weights >= 0.
+
+    Every model has a field `refractory` (s): after a spike the neuron is refractory for that
+    time, the step of the spike included. It sends no spike, and variables marked
+    `(unless refractory)` stand still and take no synaptic input.
+    """
+
+    equations: ClassVar[str]
+    constants: ClassVar[str] = ""
+    update: ClassVar[str]
+    threshold: ClassVar[str]
+    reset: ClassVar[str]
+    initial: ClassVar[str] = ""
+    receptors: ClassVar[Mapping[str, str]]
+    signed_receptors: ClassVar[frozenset[str]] = frozenset()
+
+    refractory: float
+
+    @classmethod
+    @functools.cache
+    def model(cls) -> NeuronModel:
+        """The checked form. Raises EquationError where the declaration is not in the language."""
+
+        def where(attribute: str) -> str:
+            return f"{cls.__name__}.{attribute}"
+
+        parameters = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        system = eq.parse_system(cls.equations, parameters | {INJECTED}, where("equations"))
+        variables = tuple(d.variable for d in system)
+        constants = eq.parse_block(cls.constants, parameters | {"dt"}, where=where("constants"))
+        known = parameters | {a.target for a in constants} | set(variables)
+        threshold = eq.parse_expression(cls.threshold, known, where("threshold"))
+        for receptor, variable in cls.receptors.items():
+            if variable not in variables:
+                raise eq.EquationError(
+                    f"receptor {receptor!r} adds to {variable!r}, which is no variable",
+                    where=where("receptors"),
+                )
+        return NeuronModel(
+            name=cls.__name__,
+            variables=variables,
+            units=MappingProxyType({d.variable: d.unit for d in system}),
+            held=frozenset(d.variable for d in system if d.unless_refractory),
+            equations=system,
+            constants=constants,
+            update=eq.parse_block(cls.update, known | {INJECTED}, where=where("update")),
+            threshold=threshold,
+            margin=eq.margin(threshold, where("threshold")),
+            reset=eq.parse_block(cls.reset, known, variables, where("reset")),
+            initial=eq.parse_block(cls.initial, parameters, variables, where("initial")),
+            receptors=MappingProxyType(dict(cls.receptors)),
+        )
+
+
+@final
+@dataclass(frozen=True)
+class LIF(Neuron):
+    """Leaky integrate-and-fire neuron with exponential current synapses.
+
+        tau_m dv/dt = v_rest - v + resistance (i_exc - i_inh + drive + injected)
+        tau_e di_exc/dt = -i_exc        tau_i di_inh/dt = -i_inh
+
+    A spike is sent when v > v_threshold; v is then set to v_reset and stands still for
+    `refractory`, while the synaptic currents decay on. A spike that arrives adds its weight (A)
+    to i_exc or i_inh; weights are magnitudes, the receptor gives the sign.
+
+    The exact update over a step (Rotter & Diesmann 1999, Biol. Cybern. 81:381, eq. 3) carries a
+    synaptic current I to the membrane as
+
+        (exp(-dt/tau_s) - exp(-dt/tau_m)) tau_s/(tau_s - tau_m) R I
+
+    which is 0/0 at tau_s = tau_m. It is evaluated as
+    dt/tau_m exp(-min(a, b)) exprel(-|a - b|) R I with a = dt/tau_m, b = dt/tau_s,
+    exprel(x) = (exp(x) - 1)/x: the same function, without cancellation anywhere.
+
+    Defaults are those of a cortical-like latch neuron with rest at 0 V.
+
+    >>> LIF(drive=200e-12).drive
+    2e-10
+    >>> LIF(tau_m=-0.02)
+    Traceback (most recent call last):
+        ...
+    ValueError: LIF.tau_m must be above 0 s; got -0.02.
+    """
+
+    tau_m: float = parameter(20 * ms, "s", above=0)
+    """Membrane time constant (s)."""
+    tau_e: float = parameter(5 * ms, "s", above=0)
+    """Decay of the excitatory synaptic current (s)."""
+    tau_i: float = parameter(20 * ms, "s", above=0)
+    """Decay of the inhibitory synaptic current (s)."""
+    resistance: float = parameter(100 * Mohm, "ohm", above=0)
+    """Membrane resistance (ohm)."""
+    v_rest: float = parameter(0.0, "V")
+    """Resting potential (V)."""
+    v_threshold: float = parameter(15 * mV, "V")
+    """Threshold (V)."""
+    v_reset: float = parameter(0.0, "V")
+    """Potential after a spike (V); below the threshold."""
+    refractory: float = parameter(2 * ms, "s", at_least=0)
+    """Absolute refractory period (s)."""
+    drive: float = parameter(0.0, "A")
+    """Constant injected current (A)."""
+
+    equations: ClassVar[str] = """
+        dv/dt = (v_rest - v + resistance*(i_exc - i_inh + drive + injected))/tau_m : V (unless refractory)
+        di_exc/dt = -i_exc/tau_e : A
+        di_inh/dt = -i_inh/tau_i : A
+    """  # noqa: E501
+    constants: ClassVar[str] = """
+        a = dt/tau_m
+        b_exc = dt/tau_e
+        b_inh = dt/tau_i
+        decay_exc = exp(-b_exc)
+        decay_inh = exp(-b_inh)
+        to_rest = -expm1(-a)
+        from_exc = resistance*a*exp(-min(a, b_exc))*exprel(-abs(a - b_exc))
+        from_inh = resistance*a*exp(-min(a, b_inh))*exprel(-abs(a - b_inh))
+        v_drive = v_rest + resistance*drive
+    """
+    update: ClassVar[str] = """
+        v += (v_drive + resistance*injected - v)*to_rest + from_exc*i_exc - from_inh*i_inh
+        i_exc *= decay_exc
+        i_inh *= decay_inh
+    """
+    threshold: ClassVar[str] = "v > v_threshold"
+    reset: ClassVar[str] = "v = v_reset"
+    initial: ClassVar[str] = "v = v_rest"
+    receptors: ClassVar[Mapping[str, str]] = {"excitatory": "i_exc", "inhibitory": "i_inh"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_reset(self)
+
+
+@final
+@dataclass(frozen=True)
+class DeltaLIF(Neuron):
+    """Leaky integrate-and-fire neuron with delta synapses.
+
+        tau_m dv/dt = v_rest - v + resistance (drive + injected)
+
+    An arriving spike adds its weight (V, of either sign) to v at once, unless the neuron is
+    refractory. Threshold, reset and refractoriness as in `LIF`.
+
+    >>> DeltaLIF().signed_receptors
+    frozenset({'delta'})
+    """
+
+    tau_m: float = parameter(20 * ms, "s", above=0)
+    """Membrane time constant (s)."""
+    v_rest: float = parameter(0.0, "V")
+    """Resting potential (V)."""
+    v_threshold: float = parameter(15 * mV, "V")
+    """Threshold (V)."""
+    v_reset: float = parameter(0.0, "V")
+    """Potential after a spike (V); below the threshold."""
+    refractory: float = parameter(2 * ms, "s", at_least=0)
+    """Absolute refractory period (s)."""
+    resistance: float = parameter(100 * Mohm, "ohm", above=0)
+    """Membrane resistance (ohm)."""
+    drive: float = parameter(0.0, "A")
+    """Constant injected current (A)."""
+
+    equations: ClassVar[str] = """
+        dv/dt = (v_rest - v + resistance*(drive + injected))/tau_m : V (unless refractory)
+    """
+    constants: ClassVar[str] = """
+        to_rest = -expm1(-dt/tau_m)
+        v_drive = v_rest + resistance*drive
+    """
+    update: ClassVar[str] = "v += (v_drive + resistance*injected - v)*to_rest"
+    threshold: ClassVar[str] = "v > v_threshold"
+    reset: ClassVar[str] = "v = v_reset"
+    initial: ClassVar[str] = "v = v_rest"
+    receptors: ClassVar[Mapping[str, str]] = {"delta": "v"}
+    signed_receptors: ClassVar[frozenset[str]] = frozenset({"delta"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_reset(self)
+
+
+def _check_reset(neuron: "LIF | DeltaLIF") -> None:
+    if neuron.v_reset >= neuron.v_threshold:
+        raise ValueError(
+            f"{type(neuron).__name__}.v_reset must be below v_threshold ({neuron.v_threshold!r} V);"
+            f" got {neuron.v_reset!r}."
+        )
+
+
+NEURONS: dict[str, type[Neuron]] = {"LIF": LIF, "DeltaLIF": DeltaLIF}
+"""The neuron models by name, for files and the command line."""

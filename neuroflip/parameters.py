@@ -1,0 +1,88 @@
+"""Parameters of neurons and rules: dataclass fields with a unit and a range, checked when built."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from neuroflip.errors import nearest
+from neuroflip.units import as_float, show
+
+
+def parameter(
+    default: float,
+    unit: str = "1",
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+) -> Any:
+    """A dataclass field that holds one finite number in `unit`, in a range.
+
+    above, at_least: the exclusive or inclusive lower end of the range.
+    """
+    return dataclasses.field(
+        default=default, metadata={"unit": unit, "above": above, "at_least": at_least}
+    )
+
+
+class Parametrized:
+    """Base of the frozen dataclasses whose fields are parameters; converts and checks them."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            name = f"{type(self).__name__}.{field.name}"
+            unit = field.metadata["unit"]
+            value = as_float(getattr(self, field.name), unit, name)
+            above, at_least = field.metadata["above"], field.metadata["at_least"]
+            if above is not None and value <= above:
+                raise ValueError(f"{name} must be above {show(above, unit)}; got {value!r}.")
+            if at_least is not None and value < at_least:
+                raise ValueError(f"{name} must be at least {show(at_least, unit)}; got {value!r}.")
+            object.__setattr__(self, field.name, value)
+
+    def parameters(self) -> dict[str, float]:
+        """The parameters by name, in SI units."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def describe(self) -> str:
+        """The parameters with their units, for tables.
+
+        >>> from neuroflip.neurons import DeltaLIF
+        >>> DeltaLIF().describe()
+        'tau_m 20 ms, v_rest 0 V, v_threshold 15 mV, v_reset 0 V, refractory 2 ms, ...
+        """
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return ", ".join(
+            f"{f.name} {show(getattr(self, f.name), f.metadata['unit'])}" for f in fields
+        )
+
+
+def from_spec(kinds: dict[str, type[Any]], kind: str, values: dict[str, float], what: str) -> Any:
+    """The object of class `kinds[kind]` with these parameters; for loading from a file.
+
+    Raises ValueError for an unknown class or parameter.
+    """
+    if kind not in kinds:
+        raise ValueError(f"unknown {what} {kind!r}; {nearest(kind, kinds)}")
+    known = [f.name for f in dataclasses.fields(kinds[kind])]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{kind} has no parameter {name!r}; {nearest(name, known)}")
+    return kinds[kind](**values)
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Equality of nested data that may hold arrays (dataclasses, dicts, sequences, numbers)."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, np.ndarray):
+        return bool(a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if dataclasses.is_dataclass(a) and not isinstance(a, Parametrized):
+        return all(
+            equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a)
+        )
+    return bool(a == b)

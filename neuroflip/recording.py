@@ -1,0 +1,159 @@
+"""What a run returns: spikes, traces, weights, decoded bits; saved, loaded and drawn."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neuroflip import files
+from neuroflip.circuit import Array, Circuit, Index, _Data
+from neuroflip.errors import nearest
+from neuroflip.inputs import Drive
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMAT = 1  # of saved recordings
+
+
+@dataclass(frozen=True, eq=False)
+class Recording(_Data):
+    """The result of one `nf.simulate`, with everything needed to run it again.
+
+    spikes: population -> spike times (s), of all its neurons and trials, ordered by trial, time,
+        neuron. A spike is stamped with the start of the step in which it crossed threshold.
+    neurons, trials: population -> index of the neuron, and of the trial, of each spike.
+    times: times (s) of the recorded samples; a sample is the state at the start of its step.
+    traces: "population.variable" -> samples, shape (times, size), in SI units.
+    weights: plastic projection -> weights at the end, shape (synapses,), in the order of
+        `circuit.synapses(projection)`.
+    weight_history: projection -> weights over time, shape (times, synapses), where recorded.
+    threshold_margin: smallest distance to threshold that a non-refractory neuron met in the run
+        (V); NaN where the engine cannot tell.
+    circuit, drives, duration, dt, engine, options, seed, versions: what was run, and with what.
+
+    With several trials, traces, weights and weight_history have a first axis of that length.
+    """
+
+    circuit: Circuit
+    drives: list[Drive]
+    duration: float
+    dt: float
+    engine: str
+    options: dict[str, Any]
+    seed: int
+    versions: dict[str, str]
+    spikes: dict[str, Array]
+    neurons: dict[str, Index]
+    trials: dict[str, Index]
+    times: Array
+    traces: dict[str, Array]
+    weights: dict[str, Array]
+    weight_history: dict[str, Array]
+    threshold_margin: float
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """The inputs of every trial, as drawn, in the form that `nf.simulate` takes.
+
+        `nf.simulate(rec.circuit, rec.inputs, duration=rec.duration, dt=rec.dt)` runs it again.
+        Current inputs that share a target are given back as their sum, under the first's name.
+        """
+        sizes = self.circuit.sizes()
+        current: dict[str, str] = {}
+        for item in self.circuit.inputs:
+            if item.name not in sizes:
+                current.setdefault(getattr(item, "target", ""), item.name)
+        return [
+            {
+                name: [steps[sources == i] * self.dt for i in range(sizes[name])]
+                for name, (steps, sources) in drive.events.items()
+            }
+            | {current[target]: wave for target, wave in drive.currents.items()}
+            for drive in self.drives
+        ]
+
+    def trains(self, population: str, trial: int = 0) -> list[Array]:
+        """Spike times (s) of each neuron of a population in one trial.
+
+        Raises ValueError for an unknown population or trial.
+        """
+        self._known(population, self.spikes, "population")
+        self._known_trial(trial)
+        mine = self.trials[population] == trial
+        times, neurons = self.spikes[population][mine], self.neurons[population][mine]
+        return [
+            times[neurons == i] for i in range(self.circuit.population(population).size)
+        ]
+
+    def bit(self, readout: str, trial: int = 0) -> tuple[Array, Index]:
+        """The decoded logical state over time: (start of every step in s, 0 or 1).
+
+        See `nf.Readout` for how a bit is decoded. Raises ValueError for an unknown readout or
+        trial.
+        """
+        known = {r.name: r for r in self.circuit.readouts}
+        self._known(readout, known, "readout")
+        self._known_trial(trial)
+        chosen = known[readout]
+        steps = round(self.duration / self.dt)
+        window = max(1, round(chosen.window / self.dt))
+
+        def recent(population: str) -> Index:
+            """Number of spikes in the window that ends with each step."""
+            mine = self.trials[population] == trial
+            at = np.round(self.spikes[population][mine] / self.dt).astype(np.int64)
+            total = np.cumsum(np.bincount(at, minlength=steps))
+            earlier = np.concatenate([np.zeros(window, np.int64), total])[:steps]
+            return total - earlier
+
+        high = recent(chosen.high)
+        if chosen.low is None:
+            bits = (high > 0).astype(np.int64)
+        else:
+            sign = np.sign(high - recent(chosen.low))
+            decided = np.maximum.accumulate(np.where(sign != 0, np.arange(steps), -1))
+            bits = np.where(decided >= 0, (sign[decided] > 0).astype(np.int64), 0)
+        return np.arange(steps) * self.dt, bits
+
+    def save(self, path: str | Path) -> None:
+        """Write the recording to a .npz (or .json) file, atomically; `load` gives it back equal."""
+        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        data["circuit"] = self.circuit.to_spec()
+        data["drives"] = [dataclasses.asdict(drive) for drive in self.drives]
+        files.write(path, {"recording": FORMAT, **data})
+
+    @staticmethod
+    def load(path: str | Path) -> "Recording":
+        """The recording that `save` wrote. Raises ValueError for a damaged or foreign file."""
+        data = files.read(path)
+        names = {f.name for f in dataclasses.fields(Recording)}
+        if data.pop("recording", None) != FORMAT or set(data) != names:
+            raise ValueError(f"{path} holds no recording of format {FORMAT}.")
+        data["circuit"] = Circuit.from_spec(data["circuit"])
+        data["drives"] = [
+            Drive({name: tuple(pair) for name, pair in d["events"].items()}, d["currents"])
+            for d in data["drives"]
+        ]
+        return Recording(**data)
+
+    def plot(self, path: str | Path | None = None, trial: int = 0) -> "Figure":
+        """Draw what was recorded: inputs, spikes, bits, traces, weights, one panel each.
+
+        path: write the figure there as well (.png, .pdf, .svg).
+        """
+        from neuroflip.figures import draw_recording
+
+        return draw_recording(self, path, trial)
+
+    @staticmethod
+    def _known(name: str, known: Mapping[str, Any], what: str) -> None:
+        if name not in known:
+            raise ValueError(f"there is no {what} {name!r}; {nearest(name, known)}")
+
+    def _known_trial(self, trial: int) -> None:
+        if not 0 <= trial < len(self.drives):
+            raise ValueError(f"trial must be 0 to {len(self.drives) - 1}; got {trial!r}.")

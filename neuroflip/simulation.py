@@ -1,0 +1,194 @@
+"""`simulate`: run a circuit on an engine."""
+
+import importlib
+import importlib.metadata
+import inspect
+import math
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from neuroflip.circuit import Circuit
+from neuroflip.engines.job import Job, Trial
+from neuroflip.errors import nearest
+from neuroflip.inputs import Inputs, resolve
+from neuroflip.recording import Recording
+from neuroflip.units import as_float, ms
+
+ENGINES = ("numba", "torch", "brian2")
+"""The engines, by name; each is the module of that name in `neuroflip.engines`."""
+
+
+def simulate(
+    circuit: Circuit,
+    inputs: Inputs | None = None,
+    *,
+    duration: float,
+    dt: float = 0.1 * ms,
+    engine: str = "numba",
+    seed: int = 0,
+    trials: int | None = None,
+    record: str | list[str] | tuple[str, ...] = (),
+    record_every: float | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> Recording:
+    """Run a circuit and return what it did.
+
+    inputs: input name -> what drives it; or a list of such dictionaries, one a trial.
+        Spike inputs take spike times (s): one list, or for `size` sources one list each, in any
+        order, at most one a step. Current inputs take steps, a list of (start s, stop s,
+        amplitude A), or a waveform in A, an array of shape (steps,) or (steps, size).
+        Spike inputs that are not named are silent, Poisson inputs drawn, currents 0.
+    duration (s): a whole number of steps. dt (s): the time step, 0.1 ms by default.
+    engine: "numba" (compiled, fastest), "torch" (batched), "brian2" (the reference).
+    seed: of what is drawn (Poisson inputs); one seed gives one result, on every engine.
+    trials: how often to run, with new draws each; the length of `inputs` where that is a list.
+    record: what to record over time besides spikes: "population.variable", "variable" (of every
+        population that has it), or the name of a plastic projection (its weights).
+    record_every (s): interval of the recorded samples, a whole number of steps; dt by default.
+    progress: show a progress bar.
+    options: the engine's own: numba `threads=1`; torch `device="cpu"`, `dtype="float64"`,
+        `threads=1`; brian2 `target="numpy"` (or "cython", "cpp_standalone").
+
+    Raises ValueError or TypeError, before anything runs, for whatever is out of range, unknown
+    or of a wrong shape; the message names it.
+
+    >>> import neuroflip as nf
+    >>> from neuroflip.units import ms, pA
+    >>> cell = nf.Circuit("cell", [nf.Population("A", nf.LIF(drive=200*pA))])
+    >>> rec = nf.simulate(cell, duration=100*ms)
+    >>> rec.spikes["A"].round(4)
+    array([0.0277, 0.0574, 0.0871])
+    """
+    if not isinstance(circuit, Circuit):
+        raise TypeError(f"circuit must be a nf.Circuit; got {circuit!r}.")
+    run = _engine(engine)
+    _check_options(run, engine, options)
+    dt = as_float(dt, "s", "dt")
+    duration = as_float(duration, "s", "duration")
+    if dt <= 0:
+        raise ValueError(f"dt must be above 0 s; got {dt!r}.")
+    steps = _steps(duration, dt, "duration")
+    every = 1 if record_every is None else _steps(
+        as_float(record_every, "s", "record_every"), dt, "record_every"
+    )
+    for name, value in (("seed", seed), ("trials", 1 if trials is None else trials)):
+        least = 0 if name == "seed" else 1
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}.")
+    seed = int(seed)
+    drives = resolve(circuit, {} if inputs is None else inputs, steps, dt, seed, trials)
+    states, weights = _recorded(circuit, record)
+    with _ticks(progress, steps * len(drives), f"{circuit.name} on {engine}") as tick:
+        job = Job(circuit, drives, steps, dt, states, weights, every, tick)
+        results = run(job, **options)
+    return _recording(job, results, engine, options, duration, seed)
+
+
+def _engine(name: str) -> Callable[..., list[Trial]]:
+    if name not in ENGINES:
+        raise ValueError(f"unknown engine {name!r}; {nearest(str(name), ENGINES)}")
+    return importlib.import_module(f"neuroflip.engines.{name}").run  # type: ignore[no-any-return]
+
+
+def _check_options(run: Callable[..., Any], engine: str, options: dict[str, Any]) -> None:
+    known = [n for n, p in inspect.signature(run).parameters.items() if p.kind == p.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"simulate() has no argument {name!r}, and neither has engine {engine!r}; "
+                f"{nearest(name, [*inspect.signature(simulate).parameters, *known])}"
+            )
+
+
+def _steps(time: float, dt: float, name: str) -> int:
+    steps = round(time / dt)
+    if steps < 1 or not math.isclose(steps * dt, time, rel_tol=1e-6):
+        raise ValueError(
+            f"{name} must be a whole number of steps of {dt:g} s, at least one; got {time!r} s."
+        )
+    return steps
+
+
+def _recorded(
+    circuit: Circuit, record: str | list[str] | tuple[str, ...]
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """The states and the projections that `record` names."""
+    states: dict[tuple[str, str], None] = {}
+    weights: dict[str, None] = {}
+    plastic = [p.name for p in circuit.projections if p.rule.plastic]
+    available = [
+        (p.name, variable) for p in circuit.populations for variable in p.neuron.model().variables
+    ]
+    for name in [record] if isinstance(record, str) else record:
+        if name in plastic:
+            weights[name] = None
+            continue
+        found = [a for a in available if name in (a[1], f"{a[0]}.{a[1]}")]
+        if not found:
+            known = [*plastic, *(f"{p}.{v}" for p, v in available), *(v for _, v in available)]
+            frozen = any(p.name == name for p in circuit.projections)
+            why = "its weights never change" if frozen else nearest(str(name), dict.fromkeys(known))
+            raise ValueError(f"record: there is no {name!r} to record; {why}")
+        states |= dict.fromkeys(found)
+    return tuple(states), tuple(weights)
+
+
+@contextmanager
+def _ticks(progress: bool, total: int, what: str) -> Iterator[Callable[[int], None]]:
+    if not progress:
+        yield lambda steps: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit="step", unit_scale=True, leave=False) as bar:
+        yield lambda steps: None if bar.update(steps) else None
+
+
+def _recording(
+    job: Job, results: list[Trial], engine: str, options: dict[str, Any], duration: float, seed: int
+) -> Recording:
+    def joined(parts: list[Any]) -> Any:
+        return parts[0] if len(parts) == 1 else np.stack(parts)
+
+    spikes, neurons, trials = {}, {}, {}
+    for population in (p.name for p in job.circuit.populations):
+        found = [trial.spikes[population] for trial in results]
+        spikes[population] = np.concatenate([steps * job.dt for steps, _ in found])
+        neurons[population] = np.concatenate([indices for _, indices in found])
+        trials[population] = np.repeat(np.arange(len(found)), [steps.size for steps, _ in found])
+    margins = [trial.margin for trial in results if trial.margin is not None]
+    return Recording(
+        circuit=job.circuit,
+        drives=job.drives,
+        duration=duration,
+        dt=job.dt,
+        engine=engine,
+        options=options,
+        seed=seed,
+        versions=versions(engine),
+        spikes=spikes,
+        neurons=neurons,
+        trials=trials,
+        times=np.arange(job.rows) * job.every * job.dt,
+        traces={
+            f"{p}.{v}": joined([trial.traces[p, v] for trial in results]) for p, v in job.states
+        },
+        weights={n: joined([trial.weights[n] for trial in results]) for n in results[0].weights},
+        weight_history={
+            n: joined([trial.weight_history[n] for trial in results]) for n in job.weights
+        },
+        threshold_margin=min(margins) if margins else math.nan,
+    )
+
+
+def versions(*engines: str) -> dict[str, str]:
+    """Versions of what a result depends on."""
+    packages = ("neuroflip", "numpy", *engines)
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in packages
+    }

@@ -1,0 +1,140 @@
+"""Units as plain floats: `20*ms` is the float 0.02, in seconds.
+
+Every number at a public boundary of neuroflip is in SI units: seconds, volts, amperes, siemens,
+ohms, farads, hertz. Brian2 quantities are accepted wherever a number is, and converted.
+
+>>> from neuroflip.units import ms, pA
+>>> 20*ms, 300*pA
+(0.02, 3e-10)
+"""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+second, s = 1.0, 1.0
+ms = 1e-3
+us = 1e-6
+volt = V = 1.0
+mV = 1e-3
+uV = 1e-6
+amp = A = 1.0
+mA = 1e-3
+uA = 1e-6
+nA = 1e-9
+pA = 1e-12
+siemens = S = 1.0
+uS = 1e-6
+nS = 1e-9
+ohm = 1.0
+kohm = 1e3
+Mohm = 1e6
+Gohm = 1e9
+farad = F = 1.0
+uF = 1e-6
+nF = 1e-9
+pF = 1e-12
+hertz = Hz = 1.0
+kHz = 1e3
+
+# Exponents of (length, mass, time, current) of each base unit, to check Brian2 quantities.
+_DIMENSIONS = {
+    "s": (0, 0, 1, 0),
+    "V": (2, 1, -3, -1),
+    "A": (0, 0, 0, 1),
+    "S": (-2, -1, 3, 2),
+    "ohm": (2, 1, -3, -2),
+    "F": (-2, -1, 4, 2),
+    "Hz": (0, 0, -1, 0),
+    "1": (0, 0, 0, 0),
+}
+_NAMES = {
+    name: value
+    for name, value in list(globals().items())
+    if isinstance(value, float) and not name.startswith("_")
+}
+_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*\*?\s*([A-Za-z]+)?\s*")
+
+
+def _strip_quantity(value: Any, unit: str, name: str) -> Any:
+    """A Brian2 quantity as bare SI numbers; anything else as it came."""
+    dimensions = getattr(value, "dim", None)
+    if dimensions is None or not hasattr(dimensions, "_dims"):
+        return value
+    if unit in _DIMENSIONS and tuple(dimensions._dims[:4]) != _DIMENSIONS[unit]:
+        raise ValueError(f"{name} must be in {unit}; got the Brian2 quantity {value}.")
+    return np.asarray(value)
+
+
+def as_float(value: Any, unit: str, name: str) -> float:
+    """One finite number in SI units, from a number or a Brian2 quantity.
+
+    Raises TypeError for what is no number, ValueError for NaN, infinity or a wrong dimension;
+    both name the argument.
+
+    >>> as_float(20*ms, "s", "tau")
+    0.02
+    """
+    value = _strip_quantity(value, unit, name)
+    if isinstance(value, (str, bytes, bool)) or np.ndim(value) != 0:
+        raise TypeError(f"{name} must be one number in {unit}; got {value!r}.")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be one number in {unit}; got {value!r}.") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number in {unit}; got {number}.")
+    return number
+
+
+def as_array(value: Any, unit: str, name: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """A float64 array of finite SI numbers, from numbers or a Brian2 quantity.
+
+    >>> as_array([1, 2], "V", "weight")
+    array([1., 2.])
+    """
+    try:
+        array = np.array(_strip_quantity(value, unit, name), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be numbers in {unit}; got {value!r}.") from None
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        where = f" at index {bad[0]}" if array.ndim else ""
+        raise ValueError(
+            f"{name} must be finite numbers in {unit}; got {array.flat[bad[0]]}{where}."
+        )
+    return array
+
+
+def parse(text: str, name: str = "value") -> float:
+    """A number with an optional unit, as typed on a command line.
+
+    >>> parse("300 pA"), parse("20*ms"), parse("3")
+    (3e-10, 0.02, 3.0)
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{name} must be a number with an optional unit, like 20ms; got {text!r}.")
+    number, unit = match.groups()
+    if unit is not None and unit not in _NAMES:
+        raise ValueError(
+            f"{name}: unknown unit {unit!r} in {text!r}; known units: {', '.join(sorted(_NAMES))}."
+        )
+    return float(number) * (_NAMES[unit] if unit else 1.0)
+
+
+def show(value: float, unit: str) -> str:
+    """A number with an SI prefix, for tables.
+
+    >>> show(3e-10, "A"), show(0.02, "s"), show(1e8, "ohm"), show(0.5, "1")
+    ('300 pA', '20 ms', '100 Mohm', '0.5')
+    """
+    if unit == "1":
+        return f"{value:g}"
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}"
+    power = min(max(math.floor(math.log10(abs(value)) / 3 + 1e-9), -4), 3)
+    prefix = {-4: "p", -3: "n", -2: "u", -1: "m", 0: "", 1: "k", 2: "M", 3: "G"}[power]
+    return f"{value / 10.0 ** (3 * power):.6g} {prefix}{unit}"
