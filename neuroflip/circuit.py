@@ -321,9 +321,7 @@ class Projection(_Data):
                 f"synapse) or a matrix {(n_pre, n_post)}; got shape {values.shape}."
             )
 
-        return Synapses(
-            pre, post, each("weight"), each("axonal_delay"), each("dendritic_delay")
-        )
+        return Synapses(pre, post, each("weight"), each("axonal_delay"), each("dendritic_delay"))
 
 
 @dataclass(frozen=True)
@@ -395,12 +393,8 @@ class Circuit(_Data):
         ):
             for name in names:
                 if names.count(name) > 1:
-                    raise ValueError(
-                        f"two {what}s are called {name!r}; give each its own name."
-                    )
-        object.__setattr__(
-            self, "projections", tuple(self._checked(p) for p in self.projections)
-        )
+                    raise ValueError(f"two {what}s are called {name!r}; give each its own name.")
+        object.__setattr__(self, "projections", tuple(self._checked(p) for p in self.projections))
         populations = [p.name for p in self.populations]
         for item in self.inputs:
             if isinstance(item, CurrentInput) and item.target not in populations:
@@ -435,8 +429,7 @@ class Circuit(_Data):
                 f"{where}: {type(neuron).__name__} has no receptor {receptor!r}; "
                 f"{nearest(str(receptor), receptors)}"
                 if receptor is not None
-                else f"{where}: name a receptor of {type(neuron).__name__}: "
-                f"{', '.join(receptors)}."
+                else f"{where}: name a receptor of {type(neuron).__name__}: {', '.join(receptors)}."
             )
         if receptor not in neuron.signed_receptors:
             w_min = getattr(projection.rule, "w_min", 0.0)
@@ -483,8 +476,10 @@ class Circuit(_Data):
             table(
                 f"Circuit {self.name}: populations",
                 ("name", "size", "neuron", "parameters"),
-                [(p.name, p.size, type(p.neuron).__name__, p.neuron.describe())
-                 for p in self.populations],
+                [
+                    (p.name, p.size, type(p.neuron).__name__, p.neuron.describe())
+                    for p in self.populations
+                ],
             )
         ]
         if self.inputs:

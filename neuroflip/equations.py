@@ -217,9 +217,7 @@ def margin(threshold: Expression, where: str = "") -> Expression:
     return parse_expression(f"({high}) - ({low})", threshold.names, where)
 
 
-def emit(
-    expression: Expression, dialect: Dialect, rename: Mapping[str, str] | None = None
-) -> str:
+def emit(expression: Expression, dialect: Dialect, rename: Mapping[str, str] | None = None) -> str:
     """Source text of an expression for an engine.
 
     dialect: "array" (NumPy and torch: the functions are looked up in the namespace that the
@@ -237,9 +235,7 @@ def compile_block(
     >>> step({"x": 3.0})
     {'x': 4.0, 'z': 8.0}
     """
-    code = [
-        (a.target, compile(emit(a.value, "array"), f"<{a.target}>", "eval")) for a in block
-    ]
+    code = [(a.target, compile(emit(a.value, "array"), f"<{a.target}>", "eval")) for a in block]
 
     def run(values: dict[str, Any]) -> dict[str, Any]:
         local = dict(values)
@@ -313,9 +309,7 @@ def _expression(
             if node.id in FUNCTIONS:
                 raise refuse(node, f"{node.id!r} is a function; call it")
             if node.id not in names:
-                raise refuse(
-                    node, f"unknown name {node.id!r}; {nearest(node.id, sorted(names))}"
-                )
+                raise refuse(node, f"unknown name {node.id!r}; {nearest(node.id, sorted(names))}")
             found.add(node.id)
         elif isinstance(node, ast.Call):
             if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
@@ -329,9 +323,7 @@ def _expression(
         elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             check(node.left)
             check(node.right)
-        elif isinstance(node, ast.UnaryOp) and isinstance(
-            node.op, (ast.USub, ast.UAdd, ast.Not)
-        ):
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd, ast.Not)):
             check(node.operand)
         elif isinstance(node, ast.BoolOp):
             for value in node.values:

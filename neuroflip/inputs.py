@@ -112,7 +112,9 @@ def _events(
     for source, train in enumerate(given):
         times = as_array(train, "s", where)
         if times.ndim != 1:
-            raise ValueError(f"{where}: the times of source {source} must be a list; got {train!r}.")
+            raise ValueError(
+                f"{where}: the times of source {source} must be a list; got {train!r}."
+            )
         at = whole_steps(times, dt)
         outside = times[(at < 0) | (at >= steps)]
         if outside.size:

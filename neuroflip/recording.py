@@ -85,9 +85,7 @@ class Recording(_Data):
         self._known_trial(trial)
         mine = self.trials[population] == trial
         times, neurons = self.spikes[population][mine], self.neurons[population][mine]
-        return [
-            times[neurons == i] for i in range(self.circuit.population(population).size)
-        ]
+        return [times[neurons == i] for i in range(self.circuit.population(population).size)]
 
     def bit(self, readout: str, trial: int = 0) -> tuple[Array, Index]:
         """The decoded logical state over time: (start of every step in s, 0 or 1).

@@ -73,8 +73,10 @@ def simulate(
     if dt <= 0:
         raise ValueError(f"dt must be above 0 s; got {dt!r}.")
     steps = _steps(duration, dt, "duration")
-    every = 1 if record_every is None else _steps(
-        as_float(record_every, "s", "record_every"), dt, "record_every"
+    every = (
+        1
+        if record_every is None
+        else _steps(as_float(record_every, "s", "record_every"), dt, "record_every")
     )
     for name, value in (("seed", seed), ("trials", 1 if trials is None else trials)):
         least = 0 if name == "seed" else 1

@@ -1,7 +1,7 @@
 """Plasticity rules: small frozen objects, each declared once and run by every engine.
 
-    from neuroflip import rules
-    nf.Projection("in", "out", weight=0.5, rule=rules.PairSTDP())
+from neuroflip import rules
+nf.Projection("in", "out", weight=0.5, rule=rules.PairSTDP())
 """
 
 from neuroflip.rules.frozen import Frozen as Frozen

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,9 +58,10 @@ def _kernel(source: str) -> Callable[..., int]:
     if not path.exists() or path.read_text() != source:
         with files.replacing(path) as temporary:
             temporary.write_text(source)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"neuroflip_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # numba's cache looks the kernel's module up by its name
     spec.loader.exec_module(module)
     return module.run  # type: ignore[no-any-return]
 
@@ -133,9 +135,7 @@ class _PlasticArrays:
             self.parameters[:, j] = p.parameters[name][:instances]
         self.variables = len(p.model.variables)
 
-    def arguments(
-        self, weight: Array, record: Index, trace: Array
-    ) -> tuple[Any, ...]:
+    def arguments(self, weight: Array, record: Index, trace: Array) -> tuple[Any, ...]:
         """The kernel's arguments, as `kernel.rule_arguments` names them."""
         return (
             self.parameters,

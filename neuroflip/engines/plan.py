@@ -100,9 +100,7 @@ def delay_steps(delay: Array, dt: float, where: str) -> Index:
     """
     short = delay[(delay > 0) & (delay < dt * (1 - 1e-9))]
     if short.size:
-        raise ValueError(
-            f"{where} must be 0 or at least one step of {dt:g} s; got {short[0]!r}."
-        )
+        raise ValueError(f"{where} must be 0 or at least one step of {dt:g} s; got {short[0]!r}.")
     steps: Index = np.floor(delay / dt + 0.5).astype(np.int64)
     return steps
 
@@ -167,9 +165,7 @@ def _members(circuit: Circuit, model: NeuronModel) -> list[Population]:
     return [p for p in circuit.populations if p.neuron.model() is model]
 
 
-def _groups(
-    circuit: Circuit, dt: float
-) -> tuple[tuple[Group, ...], dict[tuple[str, str], int]]:
+def _groups(circuit: Circuit, dt: float) -> tuple[tuple[Group, ...], dict[tuple[str, str], int]]:
     """The groups, and the first input slot of each (population, receptor)."""
     models = list(dict.fromkeys(p.neuron.model() for p in circuit.populations))
     groups: list[Group] = []

@@ -25,9 +25,7 @@ _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 _NEVER = -(10**9)
 
 
-def run(
-    job: Job, *, device: str = "cpu", dtype: str = "float64", threads: int = 1
-) -> list[Trial]:
+def run(job: Job, *, device: str = "cpu", dtype: str = "float64", threads: int = 1) -> list[Trial]:
     """Simulate all trials in one batch.
 
     device: where, as torch names it. dtype: "float64" or "float32". threads: torch's, for this run.
@@ -231,9 +229,7 @@ class _Group:
 class _Plastic:
     """The state of one plastic list: variables and weights, (trials, synapses)."""
 
-    def __init__(
-        self, plastic: Plastic, weight: Tensor, trials: int, device: torch.device
-    ) -> None:
+    def __init__(self, plastic: Plastic, weight: Tensor, trials: int, device: torch.device) -> None:
         self.model = plastic.model
         self.parameters = {
             name: torch.tensor(values[plastic.instance], device=device, dtype=weight.dtype)
@@ -268,9 +264,7 @@ class _Plastic:
                 self.state[name] = kept
 
 
-def _by_delay(
-    delay: Any, source: Any, device: torch.device
-) -> list[tuple[int, Tensor, Tensor]]:
+def _by_delay(delay: Any, source: Any, device: torch.device) -> list[tuple[int, Tensor, Tensor]]:
     """For each delay: (delay, indices of its synapses, their sources)."""
     return [
         (
@@ -319,9 +313,7 @@ class _Stepper:
         self.margin = torch.full((trials,), torch.inf, device=device, dtype=dtype)
         self.sent = False  # whether any neuron fired in the last step
         self.inputs = _input_events(plan, drives, steps)
-        self.waves = [
-            _waves(plan, drives, g.start, g.size, device, dtype) for g in plan.groups
-        ]
+        self.waves = [_waves(plan, drives, g.start, g.size, device, dtype) for g in plan.groups]
 
     def _zeros(self, size: int) -> Tensor:
         return torch.zeros(self.trials, size, device=self.device, dtype=self.dtype)

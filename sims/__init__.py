@@ -1,0 +1,1 @@
+"""Runnable simulations, and reference simulations written by hand in plain Brian2."""
