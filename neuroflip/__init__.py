@@ -14,6 +14,8 @@ from neuroflip.circuit import Projection as Projection
 from neuroflip.circuit import Random as Random
 from neuroflip.circuit import Readout as Readout
 from neuroflip.circuit import SpikeInput as SpikeInput
+from neuroflip.compare import Report as Report
+from neuroflip.compare import compare as compare
 from neuroflip.equations import EquationError as EquationError
 from neuroflip.neurons import LIF as LIF
 from neuroflip.neurons import DeltaLIF as DeltaLIF

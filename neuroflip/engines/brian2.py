@@ -1,0 +1,465 @@
+"""The reference engine: the same circuit, handed to Brian2 as differential equations.
+
+Brian2 integrates, delays, orders and learns by its own means; nothing of the fast engines'
+update, constants or delay lines is used. All names are given a suffix of their own, every object
+gets an explicit namespace, clock and network, and preferences and device are put back, so that a
+user's own Brian2 objects and variables neither disturb a run nor are disturbed.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import brian2 as b2
+import mpmath
+import numpy as np
+from brian2.core.clocks import defaultclock
+from brian2.devices.device import RuntimeDevice, get_device, reset_device, set_device
+from brian2.stateupdaters.base import StateUpdateMethod
+from brian2.stateupdaters.exact import exact
+from brian2.utils.logger import catch_logs
+
+from neuroflip import equations as eq
+from neuroflip.circuit import Circuit, Index, Population, Projection
+from neuroflip.engines.job import Job, Trial
+from neuroflip.engines.plan import delay_steps
+from neuroflip.errors import nearest
+from neuroflip.inputs import Drive, whole_steps
+from neuroflip.neurons import INJECTED, Neuron, NeuronModel
+
+TARGETS = ("numpy", "cython", "cpp_standalone")
+
+_CLOSE = 1e-3  # dt times the distance of two rates under which the textbook solution loses digits
+_FAST = 50.0  # dt times a rate above which its exponentials may overflow
+
+
+def run(job: Job, *, target: str = "numpy") -> list[Trial]:
+    """Simulate every trial, one after the other.
+
+    target: how Brian2 runs its code: "numpy" needs no compiler; "cython" and "cpp_standalone"
+    compile first and then run faster.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"unknown target {target!r}; {nearest(str(target), TARGETS)}")
+    return [_trial(job, drive, target) for drive in job.drives]
+
+
+@contextlib.contextmanager
+def _isolated(target: str) -> Iterator[None]:
+    """Brian2's global state, set for a run and put back after it."""
+    if not isinstance(get_device(), RuntimeDevice):
+        raise RuntimeError(
+            "a neuroflip run in Brian2 needs Brian2's runtime device; you have set "
+            f"{type(get_device()).__name__}. Call brian2.set_device('runtime') first."
+        )
+    before = b2.prefs.codegen.target
+    clock_dt = defaultclock.dt
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(catch_logs())
+        if target == "cpp_standalone":
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="neuroflip_brian2_"))
+            set_device("cpp_standalone", directory=folder, build_on_run=False)
+            stack.callback(reset_device)
+            stack.callback(lambda: get_device().reinit())
+        else:
+            b2.prefs.codegen.target = target
+        try:
+            yield
+        finally:
+            b2.prefs.codegen.target = before
+            stack.close()
+            defaultclock.dt = clock_dt
+
+
+def _trial(job: Job, drive: Drive, target: str) -> Trial:
+    with _isolated(target):
+        network = _Network(job, drive)
+        network.run()
+        return network.result()
+
+
+def _n(name: str) -> str:
+    """A name in a neuron group; no suffix or default name of Brian2 can clash with it."""
+    return f"{name}_n"
+
+
+def _s(name: str) -> str:
+    """A name in synapses."""
+    return f"{name}_s"
+
+
+class _Network:
+    """The Brian2 objects of one trial."""
+
+    def __init__(self, job: Job, drive: Drive) -> None:
+        self.job, self.drive = job, drive
+        circuit = job.circuit
+        self.clock = b2.Clock(dt=job.dt * b2.second)
+        self.objects: list[Any] = []
+        self.at: dict[str, tuple[Any, int]] = {}  # population or input -> (object, first index)
+        models = dict.fromkeys(p.neuron.model() for p in circuit.populations)
+        self.spike_monitors: dict[int, Any] = {}
+        for model in models:
+            self._add_group(model, [p for p in circuit.populations if p.neuron.model() is model])
+        for name, (steps, sources) in drive.events.items():
+            generator = b2.SpikeGeneratorGroup(
+                circuit.sizes()[name], sources, steps * job.dt * b2.second, clock=self.clock
+            )
+            self.objects.append(generator)
+            self.at[name] = (generator, 0)
+        self.synapses = {p.name: self._add_synapses(p) for p in circuit.projections}
+        every = job.every * job.dt * b2.second
+        self.state_monitors = {}
+        for population, variable in job.states:
+            group, first = self.at[population]
+            members = np.arange(first, first + circuit.population(population).size)
+            monitor = b2.StateMonitor(group, _n(variable), record=members, dt=every)
+            self.state_monitors[population, variable] = monitor
+        self.weight_monitors = {
+            name: b2.StateMonitor(self.synapses[name], _s("w"), record=True, dt=every)
+            for name in job.weights
+            if self.synapses[name] is not None
+        }
+        self.network = b2.Network(
+            *self.objects,
+            *(s for s in self.synapses.values() if s is not None),
+            *self.spike_monitors.values(),
+            *self.state_monitors.values(),
+            *self.weight_monitors.values(),
+        )
+
+    def _add_group(self, model: NeuronModel, members: list[Population]) -> None:
+        job = self.job
+        size = sum(p.size for p in members)
+        wave, channel = self._wave(members)
+        names = {name: _n(name) for name in (*model.variables, *members[0].neuron.parameters())}
+        names[INJECTED] = "0" if wave is None else _n(INJECTED)
+        lines = []
+        for d in model.equations:
+            flag = " (unless refractory)" if d.unless_refractory else ""
+            value = eq.emit(d.value, "brian2", names)
+            lines.append(f"d{_n(d.variable)}/dt = ({value})/second : 1{flag}")
+        lines += [f"{_n(name)} : 1 (constant)" for name in members[0].neuron.parameters()]
+        namespace = {}
+        if wave is not None:
+            lines.append(f"{_n(INJECTED)} = wave_n(t, channel_n) : 1")
+            lines.append("channel_n : integer (constant)")
+            namespace["wave_n"] = b2.TimedArray(wave, dt=job.dt * b2.second)
+        linear = [_Linear(p.neuron, job.dt) for p in members]
+        method: Any = _exact
+        if not all(system.well_separated() for system in linear):
+            method = _Propagation(model, wave is not None)
+            lines += [f"{name} : 1 (constant)" for name in method.coefficients]
+        group = b2.NeuronGroup(
+            size,
+            "\n".join(lines),
+            threshold=eq.emit(model.threshold, "brian2", names),
+            reset="\n".join(
+                f"{_n(a.target)} = {eq.emit(a.value, 'brian2', names)}" for a in model.reset
+            ),
+            refractory=f"{_n('refractory')}*second",
+            method=method,
+            clock=self.clock,
+            namespace=namespace,
+        )
+        first = 0
+        columns: dict[str, list[Any]] = {}
+        for population, system in zip(members, linear, strict=True):
+            values = {_n(k): v for k, v in population.neuron.parameters().items()}
+            start = eq.compile_block(model.initial, eq.NUMPY)(population.neuron.parameters())
+            start |= population.initial
+            values |= {_n(v): start.get(v, 0.0) for v in model.variables}
+            if isinstance(method, _Propagation):
+                values |= method.values(system)
+            for name, value in values.items():
+                columns.setdefault(name, []).append(np.broadcast_to(value, population.size))
+            self.at[population.name] = (group, first)
+            first += population.size
+        for name, parts in columns.items():
+            setattr(group, name, np.concatenate(parts))
+        if wave is not None:
+            group.channel_n = channel
+        self.objects.append(group)
+        self.spike_monitors[id(group)] = b2.SpikeMonitor(group)
+
+    def _wave(self, members: list[Population]) -> tuple[Any, Any]:
+        """Injected currents as columns, the first of zeros, and the column of each neuron."""
+        columns = [np.zeros((self.job.steps, 1))]
+        channel = []
+        for population in members:
+            wave = self.drive.currents.get(population.name)
+            if wave is None:
+                channel += [0] * population.size
+                continue
+            width = sum(c.shape[1] for c in columns)
+            shared = wave.shape[1] == 1
+            channel += [width + (0 if shared else i) for i in range(population.size)]
+            columns.append(wave)
+        return (np.concatenate(columns, axis=1) if len(columns) > 1 else None), channel
+
+    def _add_synapses(self, p: Projection) -> Any:
+        job, circuit = self.job, self.job.circuit
+        given = circuit.synapses(p)
+        if given.pre.size == 0:
+            return None
+        where = f"Projection {p.name!r}"
+        axonal = delay_steps(given.axonal_delay, job.dt, f"{where}: axonal_delay")
+        dendritic = delay_steps(given.dendritic_delay, job.dt, f"{where}: dendritic_delay")
+        model = p.rule.model()
+        source, first_pre = self.at[p.pre]
+        target, first_post = self.at[p.post]
+        receptor = circuit.population(p.post).neuron.receptors[str(p.receptor)]
+        receive = f"{_n(receptor)}_post += "
+        parameters = p.rule.parameters()
+        names = {name: _s(name) for name in (*parameters, *model.variables, "w")}
+
+        def code(block: tuple[eq.Assignment, ...]) -> str:
+            return "\n".join(
+                f"{names[a.target]} = {eq.emit(a.value, 'brian2', names)}" for a in block
+            )
+
+        lines = [f"{_s('w')} : 1"]
+        for d in model.equations:
+            value = eq.emit(d.value, "brian2", names)
+            lines.append(f"d{_s(d.variable)}/dt = ({value})/second : 1 (event-driven)")
+        on_pre = {"pre": f"{receive}{_s('w')}\n{code(model.on_pre)}"}
+        delays = {"pre": axonal}
+        if not p.rule.plastic:
+            delays["pre"] = axonal + dendritic
+        elif dendritic.any():
+            # The weight that a spike meets travels down the dendrite: a queue in each synapse.
+            queue = _queue(int(dendritic.max()) // self._shortest_interval(p.pre) + 2)
+            lines += queue.variables
+            on_pre["pre"] = f"{queue.put(_s('w'))}\n{code(model.on_pre)}"
+            on_pre["arrive"] = f"{receive}{queue.first}\n{queue.drop}"
+            delays["arrive"] = axonal + dendritic
+        synapses = b2.Synapses(
+            source,
+            target,
+            "\n".join(lines),
+            on_pre=on_pre,
+            on_post=code(model.on_post) if p.rule.plastic and model.on_post else None,
+            clock=self.clock,
+            namespace={_s(name): value for name, value in parameters.items()},
+        )
+        synapses.connect(i=given.pre + first_pre, j=given.post + first_post)
+        setattr(synapses, _s("w"), given.weight)
+        if hasattr(synapses, "post"):
+            delays["post"] = dendritic
+        for pathway, steps in delays.items():
+            getattr(synapses, pathway).delay = steps * job.dt * b2.second
+        return synapses
+
+    def _shortest_interval(self, source: str) -> int:
+        """Least number of steps between two spikes of one neuron of a source."""
+        for population in self.job.circuit.populations:
+            if population.name == source:
+                return max(1, int(whole_steps(population.neuron.refractory, self.job.dt)))
+        steps, sources = self.drive.events[source]
+        order = np.lexsort((steps, sources))
+        gaps = np.diff(steps[order])[np.diff(sources[order]) == 0]
+        return int(gaps.min(initial=10**9))
+
+    def run(self) -> None:
+        """Run the network for the whole job. Raises KeyboardInterrupt where it was stopped."""
+        job = self.job
+        done = 0
+
+        def report(elapsed: Any, completed: float, start: Any, duration: Any) -> None:
+            nonlocal done
+            job.tick(round(completed * job.steps) - done)
+            done = round(completed * job.steps)
+
+        standalone = not isinstance(get_device(), RuntimeDevice)
+        end = job.steps * job.dt
+        self.network.run(
+            end * b2.second,
+            report=None if standalone else report,
+            report_period=0.5 * b2.second,
+            namespace={},
+        )
+        if standalone:
+            get_device().build(compile=True, run=True, with_output=False)
+        elif self.network.t / b2.second < end - job.dt / 2:
+            raise KeyboardInterrupt
+
+    def result(self) -> Trial:
+        """What the monitors hold, by population."""
+        job, circuit = self.job, self.job.circuit
+        spikes: dict[str, tuple[Index, Index]] = {}
+        for population in circuit.populations:
+            group, first = self.at[population.name]
+            monitor = self.spike_monitors[id(group)]
+            steps = np.round(np.asarray(monitor.t / b2.second) / job.dt).astype(np.int64)
+            neurons = np.asarray(monitor.i).astype(np.int64) - first
+            mine = (neurons >= 0) & (neurons < population.size)
+            spikes[population.name] = (steps[mine], neurons[mine])
+        plastic = [p.name for p in circuit.projections if p.rule.plastic]
+        empty = np.zeros(0)
+        return Trial(
+            spikes,
+            {
+                key: np.array(getattr(monitor, _n(key[1]))).T
+                for key, monitor in self.state_monitors.items()
+            },
+            {
+                name: empty if self.synapses[name] is None else (
+                    np.array(getattr(self.synapses[name], _s("w"))[:])
+                )
+                for name in plastic
+            },
+            {
+                name: np.array(getattr(self.weight_monitors[name], _s("w"))).T
+                if name in self.weight_monitors
+                else np.zeros((job.rows, 0))
+                for name in job.weights
+            },
+            None,
+        )  # fmt: skip
+
+
+class _queue:
+    """A first-in first-out queue of `slots` numbers as variables and code of a synapse."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = range(slots)
+        self.variables = ["head_q : integer", "tail_q : integer"]
+        self.variables += [f"slot{i}_q : 1" for i in self._slots]
+        self.first = "(" + " + ".join(f"slot{i}_q*int(head_q == {i})" for i in self._slots) + ")"
+        self.drop = f"head_q = (head_q + 1) % {slots}"
+
+    def put(self, value: str) -> str:
+        """Code that appends a value."""
+        lines = [
+            f"slot{i}_q = slot{i}_q*int(tail_q != {i}) + {value}*int(tail_q == {i})"
+            for i in self._slots
+        ]
+        return "\n".join([*lines, f"tail_q = (tail_q + 1) % {len(self._slots)}"])
+
+
+class _Exact(StateUpdateMethod):  # type: ignore[misc]
+    """Brian2's own `exact` integrator, asked once for each system of equations.
+
+    Deriving the solution symbolically takes seconds, and the result depends on the text alone.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def __call__(
+        self, equations: Any, variables: Any = None, method_options: Any = None
+    ) -> str:
+        text = str(equations)
+        if text not in self._known:
+            self._known[text] = exact(equations, variables, method_options)
+        return self._known[text]
+
+
+_exact = _Exact()
+
+
+class _Linear:
+    """A neuron's differential equations as x' = A x + b_injected injected + b, in many digits."""
+
+    def __init__(self, neuron: Neuron, dt: float) -> None:
+        model = neuron.model()
+        self.model, self.dt = model, dt
+        with mpmath.workdps(60):
+            values = {name: mpmath.mpf(v) for name, v in neuron.parameters().items()}
+            right = [compile(eq.emit(d.value, "array"), "<d>", "eval") for d in model.equations]
+
+            def rates(**state: int) -> list[Any]:
+                zero = {name: mpmath.mpf(0) for name in (*model.variables, INJECTED)}
+                given = {**values, **zero, **{k: mpmath.mpf(v) for k, v in state.items()}}
+                return [eval(code, dict(_MPMATH), given) for code in right]
+
+            self.constant = rates()
+            columns = [rates(**{name: 1}) for name in (*model.variables, INJECTED)]
+            size = len(model.variables)
+            self.matrix = mpmath.matrix(size + 2, size + 2)  # of (variables, injected, 1)
+            for i in range(size):
+                for j, column in enumerate(columns):
+                    self.matrix[i, j] = column[i] - self.constant[i]
+                self.matrix[i, size + 1] = self.constant[i]
+
+    def well_separated(self) -> bool:
+        """Whether Brian2's symbolic solution keeps its digits.
+
+        It divides by differences of the rates of coupled variables, 0/0 where two are equal.
+        """
+        size = len(self.model.variables)
+        rates = [float(self.matrix[i, i]) * self.dt for i in range(size)]
+        if max(map(abs, rates)) > _FAST:
+            return False
+        return not any(
+            self.matrix[i, j] != 0 and abs(rates[i] - rates[j]) < _CLOSE
+            for i in range(size)
+            for j in range(size)
+            if i != j
+        )
+
+    def propagator(self, refractory: bool) -> Any:
+        """exp(A dt) of the extended system; rows of held variables stand still if refractory."""
+        with mpmath.workdps(60):
+            matrix = self.matrix.copy()
+            for i, variable in enumerate(self.model.variables):
+                if refractory and variable in self.model.held:
+                    for j in range(matrix.cols):
+                        matrix[i, j] = 0
+            return mpmath.expm(matrix * mpmath.mpf(self.dt))
+
+
+class _Propagation(StateUpdateMethod):  # type: ignore[misc]
+    """Brian2 integrator for a linear system by its numerical matrix exponential.
+
+    Stands in for `exact` where that divides 0 by 0. The exponential is taken of the differential
+    equations in 60 digits, once active and once refractory.
+    """
+
+    def __init__(self, model: NeuronModel, injected: bool) -> None:
+        self.model = model
+        self._terms = [*map(_n, model.variables), _n(INJECTED), "1"]
+        if not injected:
+            self._terms[-2] = "0"
+        size = len(model.variables)
+        self.coefficients = [
+            f"{kind}{i}_{j}_p" for kind in "ar" for i in range(size) for j in range(size + 2)
+        ]
+
+    def values(self, system: _Linear) -> Mapping[str, float]:
+        """The coefficients of one neuron."""
+        matrices = {"a": system.propagator(False), "r": system.propagator(True)}
+        size = len(self.model.variables)
+        return {
+            f"{kind}{i}_{j}_p": float(matrix[i, j])
+            for kind, matrix in matrices.items()
+            for i in range(size)
+            for j in range(size + 2)
+        }
+
+    def __call__(
+        self, equations: Any, variables: Any = None, method_options: Any = None
+    ) -> str:
+        lines = []
+        for i, variable in enumerate(self.model.variables):
+            sums = {
+                kind: " + ".join(f"{kind}{i}_{j}_p*{term}" for j, term in enumerate(self._terms))
+                for kind in "ar"
+            }
+            lines.append(
+                f"_{_n(variable)} = int(not_refractory)*({sums['a']})"
+                f" + int(not not_refractory)*({sums['r']})"
+            )
+        lines += [f"{_n(v)} = _{_n(v)}" for v in self.model.variables]
+        return "\n".join(lines)
+
+
+_MPMATH: dict[str, Callable[..., Any]] = {
+    "exp": mpmath.exp,
+    "expm1": mpmath.expm1,
+    "log": mpmath.log,
+    "sqrt": mpmath.sqrt,
+    "abs": abs,
+    "tanh": mpmath.tanh,
+}
