@@ -99,10 +99,10 @@ def _drive(
 def _events(
     given: Any, item: SpikeInput | PoissonInput, steps: int, dt: float, where: str
 ) -> tuple[Index, Index]:
-    if item.size == 1 and not (np.ndim(given) == 0 or _is_nested(given)):
-        given = [given]
-    if isinstance(given, (str, bytes)) or np.ndim(given) == 0 and not isinstance(given, Sequence):
+    if isinstance(given, (str, bytes)) or not isinstance(given, (Sequence, np.ndarray)):
         raise TypeError(f"{where} must be spike times in s; got {given!r}.")
+    if item.size == 1 and (len(given) == 0 or np.ndim(given[0]) == 0):
+        given = [given]
     if len(given) != item.size:
         raise ValueError(
             f"{where} must hold one list of spike times for each of its {item.size} sources; "
@@ -132,10 +132,6 @@ def _events(
         all_steps.append(at)
         all_sources.append(np.full(at.size, source, np.int64))
     return _sorted(np.concatenate(all_steps), np.concatenate(all_sources))
-
-
-def _is_nested(given: Any) -> bool:
-    return len(given) > 0 and np.ndim(given[0]) > 0
 
 
 def _sorted(steps: Index, sources: Index) -> tuple[Index, Index]:

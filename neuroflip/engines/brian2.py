@@ -232,8 +232,8 @@ class _Network:
             queue = _queue(int(dendritic.max()) // self._shortest_interval(p.pre) + 2)
             lines += queue.variables
             on_pre["pre"] = f"{queue.put(_s('w'))}\n{code(model.on_pre)}"
-            on_pre["arrive"] = f"{receive}{queue.first}\n{queue.drop}"
-            delays["arrive"] = axonal + dendritic
+            on_pre["transmit"] = f"{receive}{queue.first}\n{queue.drop}"
+            delays["transmit"] = axonal + dendritic
         synapses = b2.Synapses(
             source,
             target,
@@ -245,6 +245,8 @@ class _Network:
         )
         synapses.connect(i=given.pre + first_pre, j=given.post + first_post)
         setattr(synapses, _s("w"), given.weight)
+        if "transmit" in on_pre:
+            synapses.transmit.order = 0  # after every pre (-1), before every post (1)
         if hasattr(synapses, "post"):
             delays["post"] = dendritic
         for pathway, steps in delays.items():
