@@ -343,9 +343,7 @@ def _traces(
             continue
         unit = population.neuron.model().units[variable]
         mine = colour[population.name]
-        curves.append(
-            (population.name, recording.times, _of_trial(values, recording, trial), mine)
-        )
+        curves.append((population.name, recording.times, _of_trial(values, recording, trial), mine))
         threshold = getattr(population.neuron, "v_threshold", None)
         if variable == "v" and threshold is not None:
             times, neurons = _spikes(recording, population.name, trial)

@@ -1,7 +1,7 @@
 """The two-neuron SR latch by hand in plain Brian2: a reference that shares no generated code.
 
 The parameters are the defaults of `neuroflip.circuits.sr_latch`, written out. With tau_m = tau_s
-Brian2's `exact` integrator divides 0 by 0 without a word; `rk4` is accurate to about 1e-13 V here.
+Brian2's `exact` integrator divides 0 by 0 without a word; `rk4` is accurate to about 1e-12 V here.
 
     python -m neuroflip.sims.brian2_sr_latch
 """

@@ -161,8 +161,9 @@ class _ArraysOnly(pickle.Unpickler):
 def _pickled(content: bytes) -> Any:
     """The object in a .npy file that holds a pickle."""
     stream = io.BytesIO(content)
-    np.lib.format.read_magic(stream)
-    np.lib.format.read_array_header_1_0(stream)
+    npy: Any = np.lib.format  # typed in some versions of NumPy only
+    npy.read_magic(stream)
+    npy.read_array_header_1_0(stream)
     return _ArraysOnly(stream).load().item()
 
 

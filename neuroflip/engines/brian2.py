@@ -349,9 +349,7 @@ class _Exact(StateUpdateMethod):  # type: ignore[misc]
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
-    def __call__(
-        self, equations: Any, variables: Any = None, method_options: Any = None
-    ) -> str:
+    def __call__(self, equations: Any, variables: Any = None, method_options: Any = None) -> str:
         text = str(equations)
         if text not in self._known:
             self._known[text] = exact(equations, variables, method_options)
@@ -440,9 +438,7 @@ class _Propagation(StateUpdateMethod):  # type: ignore[misc]
             for j in range(size + 2)
         }
 
-    def __call__(
-        self, equations: Any, variables: Any = None, method_options: Any = None
-    ) -> str:
+    def __call__(self, equations: Any, variables: Any = None, method_options: Any = None) -> str:
         lines = []
         for i, variable in enumerate(self.model.variables):
             sums = {
