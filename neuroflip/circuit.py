@@ -403,11 +403,11 @@ class Circuit(_Data):
                     f"{nearest(item.target, populations)}"
                 )
         for readout in self.readouts:
-            for name in (readout.high, readout.low):
-                if name is not None and name not in populations:
+            for fired in (readout.high, readout.low):
+                if fired is not None and fired not in populations:
                     raise ValueError(
-                        f"Readout {readout.name!r}: there is no population {name!r}; "
-                        f"{nearest(name, populations)}"
+                        f"Readout {readout.name!r}: there is no population {fired!r}; "
+                        f"{nearest(fired, populations)}"
                     )
 
     def _checked(self, projection: Projection) -> Projection:
@@ -482,8 +482,8 @@ class Circuit(_Data):
                 ],
             )
         ]
+        rows: list[tuple[object, ...]] = []
         if self.inputs:
-            rows = []
             for i in self.inputs:
                 what = f"-> {i.target}" if isinstance(i, CurrentInput) else i.size
                 rate = show(i.rate, "Hz") if isinstance(i, PoissonInput) else ""
@@ -537,7 +537,7 @@ class Circuit(_Data):
         def spec(item: Any) -> dict[str, Any]:
             return {"kind": type(item).__name__, **_fields(item)}
 
-        def registered(kinds: Mapping[str, type], item: Any) -> dict[str, Any]:
+        def registered(kinds: Mapping[str, type[Any]], item: Any) -> dict[str, Any]:
             for name, kind in kinds.items():
                 if type(item) is kind:
                     return {"kind": name, "values": item.parameters()}

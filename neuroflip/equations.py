@@ -303,8 +303,9 @@ def _expression(
 
     def check(node: ast.AST) -> None:
         if isinstance(node, ast.Constant):
-            if type(node.value) not in (int, float) or not math.isfinite(node.value):
-                raise refuse(node, f"only finite numbers are allowed, not {node.value!r}")
+            number = node.value
+            if type(number) not in (int, float) or not math.isfinite(number):  # type: ignore[arg-type]
+                raise refuse(node, f"only finite numbers are allowed, not {number!r}")
         elif isinstance(node, ast.Name):
             if node.id in FUNCTIONS:
                 raise refuse(node, f"{node.id!r} is a function; call it")

@@ -104,9 +104,10 @@ class Recording(_Data):
             """Number of spikes in the window that ends with each step."""
             mine = self.trials[population] == trial
             at = np.round(self.spikes[population][mine] / self.dt).astype(np.int64)
-            total = np.cumsum(np.bincount(at, minlength=steps))
+            total: Index = np.cumsum(np.bincount(at, minlength=steps))
             earlier = np.concatenate([np.zeros(window, np.int64), total])[:steps]
-            return total - earlier
+            count: Index = total - earlier
+            return count
 
         high = recent(chosen.high)
         if chosen.low is None:
@@ -115,7 +116,7 @@ class Recording(_Data):
             sign = np.sign(high - recent(chosen.low))
             decided = np.maximum.accumulate(np.where(sign != 0, np.arange(steps), -1))
             bits = np.where(decided >= 0, (sign[decided] > 0).astype(np.int64), 0)
-        return np.arange(steps) * self.dt, bits
+        return np.arange(steps, dtype=np.float64) * self.dt, bits
 
     def save(self, path: str | Path) -> None:
         """Write the recording to a .npz (or .json) file, atomically; `load` gives it back equal."""

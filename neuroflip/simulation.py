@@ -176,7 +176,7 @@ def _recording(
         spikes=spikes,
         neurons=neurons,
         trials=trials,
-        times=np.arange(job.rows) * job.every * job.dt,
+        times=np.arange(0, job.rows * job.every, job.every) * np.float64(job.dt),
         traces={
             f"{p}.{v}": joined([trial.traces[p, v] for trial in results]) for p, v in job.states
         },

@@ -79,7 +79,7 @@ class PairSTDP(Rule):
         the synapse; potentiation from interval 0 on. Not clipped to the bounds."""
         span = self.w_max - self.w_min
         if interval >= 0:
-            room = ((self.w_max - weight) / span) ** self.mu_plus
+            room = math.pow((self.w_max - weight) / span, self.mu_plus)
             return self.a_plus * span * room * math.exp(-interval / self.tau_plus)
-        room = ((weight - self.w_min) / span) ** self.mu_minus
+        room = math.pow((weight - self.w_min) / span, self.mu_minus)
         return -self.a_minus * span * room * math.exp(interval / self.tau_minus)

@@ -166,9 +166,11 @@ class _Network:
         first = 0
         columns: dict[str, list[Any]] = {}
         for population, system in zip(members, linear, strict=True):
-            values = {_n(k): v for k, v in population.neuron.parameters().items()}
+            values: dict[str, Any] = {
+                _n(name): value for name, value in population.neuron.parameters().items()
+            }
             start = eq.compile_block(model.initial, eq.NUMPY)(population.neuron.parameters())
-            start |= population.initial
+            start |= dict(population.initial)
             values |= {_n(v): start.get(v, 0.0) for v in model.variables}
             if isinstance(method, _Propagation):
                 values |= method.values(system)

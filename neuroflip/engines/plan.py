@@ -5,8 +5,9 @@ plastic synapses whose rules share a class form one list. Both fast engines run 
 neither knows a particular neuron or rule.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -105,6 +106,9 @@ def delay_steps(delay: Array, dt: float, where: str) -> Index:
     return steps
 
 
+Columns = tuple[np.ndarray[Any, Any], ...]
+
+
 def make_plan(circuit: Circuit, dt: float) -> Plan:
     """The plan of a circuit at time step dt (s)."""
     groups, slot_of = _groups(circuit, dt)
@@ -121,7 +125,7 @@ def make_plan(circuit: Circuit, dt: float) -> Plan:
             sources[name] = (start, size)
             start += size
 
-    static: list[tuple[Index, ...]] = []
+    static: list[Columns] = []
     plastic: dict[RuleModel, list[tuple[Projection, Synapses, Index, Index]]] = {}
     for projection in circuit.projections:
         synapses = circuit.synapses(projection)
@@ -184,7 +188,7 @@ def _groups(circuit: Circuit, dt: float) -> tuple[tuple[Group, ...], dict[tuple[
             values |= run_constants(values)
             for name, column in constants.items():
                 column.append(np.full(p.size, values[name], dtype=np.float64))
-            begin = run_initial(values) | p.initial
+            begin = run_initial(values) | dict(p.initial)
             for name, column in initial.items():
                 column.append(np.broadcast_to(np.float64(begin.get(name, 0.0)), p.size))
             length = np.array([p.neuron.refractory])
@@ -238,7 +242,7 @@ def _plastic(
     )
 
 
-def _joined(rows: list[tuple[Array | Index, ...]], kinds: tuple[type, ...]) -> list[Array]:
+def _joined(rows: Sequence[Columns], kinds: tuple[type, ...]) -> list[np.ndarray[Any, Any]]:
     """The columns of rows of arrays, each concatenated."""
     return [
         np.concatenate([np.zeros(0, kind), *(row[i] for row in rows)]).astype(kind)

@@ -76,10 +76,10 @@ def _run(job: Job, device: torch.device, dtype: torch.dtype) -> list[Trial]:
     for b in range(trials):
         mine = events[events[:, 1] == b]
         spikes_of = {}
-        for population in job.circuit.populations:
-            start, size = plan.sources[population.name]
+        for member in job.circuit.populations:
+            start, size = plan.sources[member.name]
             here = mine[(mine[:, 2] >= start) & (mine[:, 2] < start + size)]
-            spikes_of[population.name] = (here[:, 0], here[:, 2] - start)
+            spikes_of[member.name] = (here[:, 0], here[:, 2] - start)
 
         def numbers(tensor: Tensor, b: int = b) -> np.ndarray[Any, Any]:
             return tensor[b].cpu().numpy().astype(np.float64)
@@ -172,7 +172,7 @@ class _Spike(torch.autograd.Function):
         return (margin > 0).to(margin.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (margin,) = ctx.saved_tensors
         return gradient / (ctx.width * (1 + margin.abs() / ctx.width) ** 2), None
 
@@ -182,7 +182,7 @@ def _on_tensors(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     def call(*arguments: Any) -> Tensor:
         like = next((a for a in arguments if isinstance(a, Tensor) and a.is_floating_point()), None)
-        kind = {} if like is None else {"dtype": like.dtype, "device": like.device}
+        kind: dict[str, Any] = {} if like is None else {"dtype": like.dtype, "device": like.device}
         return function(*(a if isinstance(a, Tensor) else torch.tensor(a, **kind)
                           for a in arguments))  # fmt: skip
 
