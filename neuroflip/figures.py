@@ -5,7 +5,7 @@ Drawn with matplotlib objects alone: no global state of pyplot is read or left b
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from neuroflip.compare import Report
+
 SUFFIXES = (".png", ".pdf", ".svg")
 """The kinds of file that figures are written to."""
 
@@ -25,11 +27,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 _WIDTH = 9.0  # of a figure, inches
 _ROW = 0.24  # height of a row of a raster, inches
-_ROWS = 10  # rows that a population takes at most; more neurons are packed closer
-_CURVES = 8  # curves drawn of one population or projection at most
+_ROWS = 6  # rows that a population takes at most; more neurons are packed closer
+_TRACES = 3  # neurons of a population whose traces are drawn, at most
+_SYNAPSES = 8  # synapses of a projection whose weights are drawn, at most
 _SAMPLES = 20_000  # samples of a curve drawn one by one; of more, the extremes of stretches
 
 _Panel = tuple[float, Callable[["Axes"], None]]  # (height in inches, what draws it)
+_Part = tuple[Array, Index, str, str | None]  # (spike times in s, neurons, colour, label)
+_Block = tuple[str, int, Sequence[_Part]]  # (name, neurons, parts beneath each other)
 
 
 def check_path(path: str | Path, suffixes: Sequence[str] = SUFFIXES) -> Path:
@@ -79,8 +84,8 @@ def draw_recording(
     panels.append(_raster("spikes", blocks, scale))
     if recording.circuit.readouts:
         panels.append(_bits(recording, trial, scale))
-    for variable in dict.fromkeys(key.rpartition(".")[2] for key in recording.traces):
-        panels.append(_traces(recording, trial, variable, colour, scale))
+    for variable in _variables(recording):
+        panels += _traces(recording, trial, variable, colour, scale)
     if recording.weight_history:
         panels.append(_weights(recording, trial, scale))
     which = f", trial {trial}" if len(recording.drives) > 1 else ""
@@ -88,12 +93,13 @@ def draw_recording(
     return _stacked(title, panels, recording.duration * scale, f"time ({unit})", path)
 
 
-def draw_comparison(report: Any, path: str | Path | None = None) -> "Figure":
+def draw_comparison(report: "Report", path: str | Path | None = None) -> "Figure":
     """Draw a comparison of engines, the `Report` of `nf.compare`; its first trial.
 
     Above, the spikes of every engine, row beneath row; then, for each recorded variable, the
     traces of the reference engine, and how far each other engine is from them, on a log axis:
-    the largest difference of any neuron at that time. Exact agreement is not drawn.
+    the largest difference of any neuron at that time. Where all agree exactly, nothing is drawn.
+    Weights that were recorded follow in the same way.
 
     path: write the figure there as well (.png, .pdf, .svg).
     """
@@ -115,18 +121,23 @@ def draw_comparison(report: Any, path: str | Path | None = None) -> "Figure":
         for p in populations
     ]
     panels = [_raster("spikes", blocks, scale)]
-    colour = {p.name: COLOURS[i % len(COLOURS)] for i, p in enumerate(populations)}
+    colour = {p.name: engine_colour[report.reference] for p in populations}
     others = [
         (engine, report.recordings[engine], engine_colour[engine])
         for engine in report.engines
         if engine != report.reference
     ]
-    for variable in dict.fromkeys(key.rpartition(".")[2] for key in reference.traces):
-        panels.append(_traces(reference, 0, variable, colour, scale))
+    for variable in _variables(reference):
+        panels += _traces(reference, 0, variable, colour, scale)
         panels.append(_differences(reference, others, variable, scale))
     if reference.weight_history:
         panels.append(_weights(reference, 0, scale))
+        panels.append(_differences(reference, others, "weight", scale))
     verdict = "the engines agree" if report.ok else "the engines differ"
+    if report.first_divergence is not None:
+        at = report.first_divergence["time"] * scale
+        verdict += f", {report.first_divergence['engine']} from {at:.6g} {unit} on"
+        panels = [(height, _marked(draw, at)) for height, draw in panels]
     title = f"{reference.circuit.name}: {verdict} (reference: {report.reference})"
     return _stacked(title, panels, reference.duration * scale, f"time ({unit})", path)
 
@@ -199,7 +210,8 @@ def _stacked(
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
         draw(axes)
-        axes.yaxis.label.set_fontsize(9)
+        axes.yaxis.label.set(fontsize=9, rotation=0, ha="right", va="center")
+        axes.yaxis.labelpad = 10
     all_axes[-1].set_xlabel(time_label, fontsize=9)
     all_axes[-1].set_xlim(0, end)
     figure.align_ylabels(list(all_axes))
@@ -237,21 +249,23 @@ def _of_trial(values: Array, recording: Recording, trial: int) -> Array:
 
 def _legend(axes: "Axes") -> None:
     """The legend, to the right of the panel."""
-    axes.legend(
-        loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False, handlelength=1.2
+    from matplotlib.lines import Line2D
+
+    legend = axes.legend(
+        loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False, handlelength=1.4
     )
+    for handle in legend.legend_handles:
+        if isinstance(handle, Line2D) and handle.get_marker() == "|":
+            handle.set_markersize(8)  # ticks of a packed raster are too small to tell
+            handle.set_markeredgewidth(1.5)
 
 
 def _raster(
     what: str,
-    blocks: Sequence[tuple[str, int, Sequence[tuple[Array, Index, str, str | None]]]],
+    blocks: Sequence[_Block],
     scale: float,
 ) -> _Panel:
-    """Spikes as ticks, a row a neuron; one block a population, whose name is its label.
-
-    blocks: (name, neurons, parts), a part being (times in s, neurons, colour, label): parts of a
-    block lie beneath each other.
-    """
+    """Spikes as ticks, a row a neuron; one block a population, whose name is its label."""
     row = _ROW if all(len(parts) == 1 for *_, parts in blocks) else _ROW * 0.6
     rows = [min(size, _ROWS) for _, size, _ in blocks]
     total = sum(r * len(parts) for r, (*_, parts) in zip(rows, blocks, strict=True))
@@ -291,13 +305,14 @@ def _input_panels(recording: Recording, trial: int, scale: float) -> list[_Panel
     drive = recording.drives[trial]
     circuit = recording.circuit
     sizes = circuit.sizes()
-    panels = []
+    panels: list[_Panel] = []
     spiking = [i.name for i in circuit.inputs if not isinstance(i, CurrentInput)]
     if spiking:
-        blocks = []
+        blocks: list[_Block] = []
         for name in spiking:
             steps, sources = drive.events[name]
-            blocks.append((name, sizes[name], [(steps * recording.dt, sources, "0.15", None)]))
+            times: Array = steps.astype(np.float64) * recording.dt
+            blocks.append((name, sizes[name], [(times, sources, "0.15", None)]))
         panels.append(_raster("input\nspikes", blocks, scale))
     if drive.currents:
         starts = np.arange(next(iter(drive.currents.values())).shape[0]) * recording.dt
@@ -305,8 +320,20 @@ def _input_panels(recording: Recording, trial: int, scale: float) -> list[_Panel
             (target, starts, wave, COLOURS[i % len(COLOURS)])
             for i, (target, wave) in enumerate(drive.currents.items())
         ]
-        panels.append(_curves("input\ncurrent", "A", curves, scale))
+        largest = max(float(np.abs(wave).max()) for wave in drive.currents.values())
+        draw = _curves("input\ncurrent", _si_unit(largest, "A"), curves, scale, legend=True)
+        panels.append((max(0.85, 0.17 * len(curves)), draw))
     return panels
+
+
+def _marked(draw: Callable[["Axes"], None], at: float) -> Callable[["Axes"], None]:
+    """What draws a panel with a dashed line at a time."""
+
+    def marked(axes: "Axes") -> None:
+        axes.axvline(at, color="0.15", linestyle="--", linewidth=0.8)
+        draw(axes)
+
+    return marked
 
 
 def _bits(recording: Recording, trial: int, scale: float) -> _Panel:
@@ -328,48 +355,76 @@ def _bits(recording: Recording, trial: int, scale: float) -> _Panel:
         axes.set_ylim(-1.5 * (len(names) - 1) - 0.25, 1.25)
         axes.set_ylabel("bits" if len(names) > 1 else "bit")
 
-    return max(0.42 * len(names), 0.6), draw
+    return max(0.5 * len(names), 0.6), draw
+
+
+def _variables(recording: Recording) -> list[str]:
+    """The variables of which there are traces."""
+    return list(dict.fromkeys(key.rpartition(".")[2] for key in recording.traces))
 
 
 def _traces(
     recording: Recording, trial: int, variable: str, colour: dict[str, str], scale: float
-) -> _Panel:
-    """The traces of a variable of all populations; at the spikes a tick, at the threshold."""
-    curves, thresholds = [], []
-    unit = "1"
-    for population in recording.circuit.populations:
-        values = recording.traces.get(f"{population.name}.{variable}")
-        if values is None:
-            continue
-        unit = population.neuron.model().units[variable]
-        mine = colour[population.name]
-        curves.append((population.name, recording.times, _of_trial(values, recording, trial), mine))
-        threshold = getattr(population.neuron, "v_threshold", None)
-        if variable == "v" and threshold is not None:
-            times, neurons = _spikes(recording, population.name, trial)
-            drawn = np.isin(neurons, _chosen(population.size))
-            thresholds.append((threshold, times[drawn], mine))
-    return _curves(variable, unit, curves, scale, thresholds)
+) -> list[_Panel]:
+    """The traces of a variable, a panel a population, all with one unit; a potential with its
+    threshold, and a tick there at every spike."""
+    keys = {p.name: f"{p.name}.{variable}" for p in recording.circuit.populations}
+    recorded = [p for p in recording.circuit.populations if keys[p.name] in recording.traces]
+    units = {p.name: p.neuron.model().units[variable] for p in recorded}
+    largest = {
+        unit: max(
+            float(np.abs(recording.traces[keys[p.name]]).max(initial=0))
+            for p in recorded
+            if units[p.name] == unit
+        )
+        for unit in units.values()
+    }
+    panels: list[_Panel] = []
+    for population in recorded:
+        name = population.name
+        values = _of_trial(recording.traces[keys[name]], recording, trial)
+        columns = _chosen(population.size, _TRACES)
+        what = f"{name}\n{variable}"
+        if population.size > columns.size:
+            what = f"{name}\n{columns.size} of {population.size}\n{variable}"
+        curves = [("", recording.times, values[:, columns], colour[name])]
+        level = getattr(population.neuron, "v_threshold", None) if variable == "v" else None
+        times, neurons = _spikes(recording, name, trial)
+        spikes = None if level is None else (level, times[np.isin(neurons, columns)])
+        first = spikes is not None and not panels
+        unit = _si_unit(largest[units[name]], units[name])
+        panels.append((0.85, _curves(what, unit, curves, scale, spikes, legend=first)))
+    return panels
 
 
 def _weights(recording: Recording, trial: int, scale: float) -> _Panel:
+    """Weights over time, a colour a projection."""
     curves = []
-    units = []
-    for i, projection in enumerate(
-        p for p in recording.circuit.projections if p.name in recording.weight_history
-    ):
-        neuron = recording.circuit.population(projection.post).neuron
-        units.append(neuron.model().units[neuron.receptors[str(projection.receptor)]])
-        values = _of_trial(recording.weight_history[projection.name], recording, trial)
-        curves.append((projection.name, recording.times, values, COLOURS[i % len(COLOURS)]))
-    unit = units[0] if len(set(units)) == 1 else "1"
-    return _curves("weight", unit, curves, scale)
+    for i, (name, history) in enumerate(recording.weight_history.items()):
+        values = _of_trial(history, recording, trial)
+        columns = _chosen(values.shape[1], _SYNAPSES)
+        some = f" ({columns.size} of {values.shape[1]})" if values.shape[1] > columns.size else ""
+        colour = COLOURS[i % len(COLOURS)]
+        curves.append((name + some, recording.times, values[:, columns], colour))
+    draw = _curves("weight", _weight_unit(recording), curves, scale, legend=True)
+    return max(1.3, 0.17 * len(curves)), draw
 
 
-def _chosen(size: int) -> Index:
+def _weight_unit(recording: Recording) -> tuple[str, float]:
+    """The unit of the recorded weights, with a prefix, and the factor to it."""
+    circuit = recording.circuit
+    units = set()
+    for projection in circuit.projections:
+        if projection.name in recording.weight_history:
+            neuron = circuit.population(projection.post).neuron
+            units.add(neuron.model().units[neuron.receptors[str(projection.receptor)]])
+    largest = max(float(np.abs(w).max(initial=0)) for w in recording.weight_history.values())
+    return _si_unit(largest, units.pop()) if len(units) == 1 else ("SI units", 1.0)
+
+
+def _chosen(size: int, most: int) -> Index:
     """Indices of the columns that are drawn: all of a few, else some, evenly spread."""
-    count = min(size, _CURVES)
-    return np.unique(np.linspace(0, size - 1, count).round().astype(np.int64))
+    return np.unique(np.linspace(0, size - 1, min(size, most)).round().astype(np.int64))
 
 
 def _thinned(times: Array, values: Array) -> tuple[Array, Array]:
@@ -388,75 +443,87 @@ def _thinned(times: Array, values: Array) -> tuple[Array, Array]:
 
 def _curves(
     what: str,
-    unit: str,
+    unit: tuple[str, float],
     curves: Sequence[tuple[str, Array, Array, str]],
     scale: float,
-    thresholds: Sequence[tuple[float, Array, str]] = (),
-) -> _Panel:
-    """Curves (name, times in s, values of shape (times, columns), colour) of one unit.
+    spikes: tuple[float, Array] | None = None,
+    *,
+    legend: bool,
+) -> Callable[["Axes"], None]:
+    """What draws curves: (name, times in s, values of shape (times, columns), colour).
 
-    thresholds: (threshold, spike times in s, colour).
+    unit: its name and the factor to it. spikes: (threshold, spike times in s), in the colour of
+    the last curve.
     """
-    largest = max((float(np.abs(v).max(initial=0)) for *_, v, _ in curves), default=0.0)
-    prefixed, factor = _si_unit(largest, unit)
+    prefixed, factor = unit
 
     def draw(axes: "Axes") -> None:
-        for level in dict.fromkeys(level for level, *_ in thresholds):
-            axes.axhline(level * factor, color="0.5", linestyle=":", linewidth=0.8)
         for name, times, values, colour in curves:
-            columns = _chosen(values.shape[1])
-            some = f" ({columns.size} of {values.shape[1]})" if values.shape[1] > 1 else ""
-            for n, column in enumerate(columns):
-                at, value = _thinned(times, values[:, column])
+            for n, column in enumerate(values.T):
+                at, value = _thinned(times, column)
                 axes.plot(
                     at * scale, value * factor, color=colour, linewidth=1.0,
-                    alpha=1.0 if columns.size == 1 else 0.6,
-                    label=None if n else name + some,
+                    alpha=1.0 if values.shape[1] == 1 else 0.6, label=name if n == 0 else None,
                 )  # fmt: skip
-        for level, times, colour in thresholds:
+        if spikes is not None:
+            level, times = spikes
+            axes.axhline(
+                level * factor, color="0.4", linestyle=":", linewidth=1.0, label="threshold"
+            )
             axes.plot(
                 times * scale, np.full(times.size, level * factor), linestyle="none",
-                marker="|", markersize=7, color=colour,
+                marker="|", markersize=7, color=curves[-1][3], label="spike",
             )  # fmt: skip
+            axes.margins(y=0.12)
         axes.set_ylabel(_label(what, prefixed))
-        _legend(axes)
+        if legend:
+            _legend(axes)
 
-    return max(1.3, 0.17 * len(curves)), draw
+    return draw
 
 
 def _differences(
     reference: Recording, others: Iterable[tuple[str, Recording, str]], variable: str, scale: float
 ) -> _Panel:
-    """The largest difference from the reference over time, a curve an engine."""
-    keys = [key for key in reference.traces if key.rpartition(".")[2] == variable]
-    circuit = reference.circuit
-    unit = circuit.population(keys[0].rpartition(".")[0]).neuron.model().units[variable]
-    largest = max(float(np.abs(reference.traces[key]).max(initial=0)) for key in keys)
-    prefixed, factor = _si_unit(largest, unit)
+    """The largest difference from the reference over time, a curve an engine.
+
+    variable: of the neurons, or "weight" for the recorded weights.
+    """
+
+    def values(recording: Recording) -> list[Array]:
+        held = recording.weight_history
+        if variable != "weight" or not held:
+            held = {k: v for k, v in recording.traces.items() if k.rpartition(".")[2] == variable}
+        return [_of_trial(v, recording, 0) for v in held.values()]
+
+    expected = values(reference)
+    if variable == "weight":
+        prefixed, factor = _weight_unit(reference)
+    else:
+        key = next(k for k in reference.traces if k.rpartition(".")[2] == variable)
+        neuron = reference.circuit.population(key.rpartition(".")[0]).neuron
+        largest = max(float(np.abs(v).max(initial=0)) for v in expected)
+        prefixed, factor = _si_unit(largest, neuron.model().units[variable])
 
     def draw(axes: "Axes") -> None:
         axes.set_yscale("log")
         seen = False
-        for engine, recording, colour in others:
-            apart = np.max(
-                [
-                    np.abs(
-                        _of_trial(recording.traces[key], recording, 0)
-                        - _of_trial(reference.traces[key], reference, 0)
-                    ).max(axis=1)
-                    for key in keys
-                ],
-                axis=0,
-            )
+        for i, (engine, recording, colour) in enumerate(others):
+            pairs = zip(values(recording), expected, strict=True)
+            apart = np.max([np.abs(a - b).max(axis=1) for a, b in pairs], axis=0)
             worst = float(apart.max(initial=0)) * factor
-            how = f"at most {worst:.1g} {prefixed}".rstrip() if worst > 0 else "identical"
+            how = f"at most {worst:.2g} {prefixed}".rstrip() if worst > 0 else "identical"
             at, value = _thinned(reference.times, apart)
             value = np.where(value > 0, value * factor, np.nan)  # a log axis has no 0
-            axes.plot(at * scale, value, color=colour, linewidth=0.8, label=f"{engine}\n({how})")
+            axes.plot(
+                at * scale, value, color=colour, label=f"{engine}:\n{how}",
+                # equal curves lie on each other: the lower one is wider
+                linewidth=2.0 if i == 0 else 0.8,
+            )  # fmt: skip
             seen = seen or worst > 0
         if not seen:
             axes.set_yticks([])
-        axes.set_ylabel(_label(f"{variable}, difference\nfrom the reference", prefixed))
+        axes.set_ylabel(_label(f"|difference|\nof {variable}", prefixed))
         _legend(axes)
 
     return 1.3, draw

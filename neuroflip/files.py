@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from typing import Any
 import numpy as np
 
 _HEADER = "header"
+
+# What json, zipfile, zlib and numpy say of wrong bytes
+_DAMAGE = (ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def write(path: str | Path, data: dict[str, Any]) -> None:
@@ -51,7 +55,7 @@ def read(path: str | Path) -> dict[str, Any]:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {key: archive[key] for key in archive.files}
             data = _unpack(json.loads(str(arrays[_HEADER])), arrays)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise ValueError(f"{path} is damaged or no neuroflip file: {error}") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path} is damaged or no neuroflip file: it holds no record.")
@@ -61,14 +65,22 @@ def read(path: str | Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside PATH that takes its place once everything is written."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        temporary = Path(folder) / path.name
         yield temporary
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def cache_folder(kind: str) -> Path:
+    """Where neuroflip keeps what it can make again: $NEUROFLIP_CACHE, or the user's cache folder.
+
+    kind: "kernels" or "data", the folder within.
+    """
+    import platformdirs
+
+    return (
+        Path(os.environ.get("NEUROFLIP_CACHE") or platformdirs.user_cache_dir("neuroflip")) / kind
+    )
 
 
 def _suffix(path: Path) -> str:

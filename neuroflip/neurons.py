@@ -16,7 +16,7 @@ from typing import ClassVar, final
 
 from neuroflip import equations as eq
 from neuroflip.parameters import Parametrized, parameter
-from neuroflip.units import Mohm, mV, ms
+from neuroflip.units import Mohm, ms, mV
 
 INJECTED = "injected"
 """Name under which equations read the injected current, in A, of a circuit's current inputs."""

@@ -63,7 +63,8 @@ def rule_window(
         raise ValueError(
             f"intervals must be a list of times in s, at least one; got shape {rounded.shape}."
         )
-    return _analytic(rule, rounded, weight), _simulated(rule, rounded, weight, engine, dt)
+    simulated = _simulated(rule, rounded, weight, engine, dt)
+    return _analytic(rule, rounded, weight), simulated
 
 
 def agreement(analytic: Array, simulated: Array, weight: float) -> tuple[float, float]:

@@ -26,7 +26,7 @@ def run(
     tau_m = tau_s = 20 * b2.ms  # noqa: F841 (Brian2 reads these names)
     R = 100 * b2.Mohm  # noqa: F841
     drive = 300 * b2.pA  # noqa: F841
-    theta = 15 * b2.mV
+    theta = 15 * b2.mV  # noqa: F841
     inhibition = 200 * b2.pA  # noqa: F841
     pulse = 1500 * b2.pA  # noqa: F841
 

@@ -14,12 +14,14 @@ PULSE_EVERY = 0.5
 
 @dataclass(frozen=True)
 class Scenario:
-    """A circuit, its inputs, how long to run (s), and what to record besides spikes."""
+    """A circuit, its inputs, how long to run (s), what to record besides spikes and how often (s;
+    None: every step)."""
 
     circuit: Circuit
     inputs: Inputs
     duration: float
     record: tuple[str, ...] = ("v",)
+    record_every: float | None = None
 
 
 def pulses(circuit: Circuit, duration: float) -> dict[str, list[float]]:

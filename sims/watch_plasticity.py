@@ -71,6 +71,7 @@ def watch_plasticity(
         {"motion": events, "S": events[axis], "R": events[len(data.channels) + axis]},
         duration,
         ("v", *(p.name for p in circuit.projections if p.rule.plastic)),
+        record_every=1 * ms,
     )
 
 
@@ -85,8 +86,8 @@ def motion_circuit(*, seed: int = 0, rule: str | Rule = "PairSTDP") -> Circuit:
 
     seed: of the initial weights and the delays.
     rule: of the weights; a rule with its w_max in A, or the name of one, which is then given
-        w_max = 600 pA and, for PairSTDP, tau_minus = 34 ms (Bi & Poo 1998, J. Neurosci.
-        18:10464), so that weights fall as well as rise.
+        w_max = 600 pA and, for PairSTDP, tau_minus = 34 ms, longer than tau_plus, so that
+        weights fall as well as rise.
 
     The last pulse decides the bit even after a long run of the other sign: pulses that are 20 ms
     or more apart add up to at most q/(1 - q) = 0.58 of a pulse by the time of the next, with

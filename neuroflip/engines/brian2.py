@@ -21,7 +21,7 @@ from brian2.stateupdaters.exact import exact
 from brian2.utils.logger import catch_logs
 
 from neuroflip import equations as eq
-from neuroflip.circuit import Circuit, Index, Population, Projection
+from neuroflip.circuit import Index, Population, Projection
 from neuroflip.engines.job import Job, Trial
 from neuroflip.engines.plan import delay_steps
 from neuroflip.errors import nearest

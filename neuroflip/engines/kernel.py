@@ -162,7 +162,7 @@ def _plastic(r: int, rule: RuleModel, side: str) -> list[str]:
     for j, name in enumerate(names):
         if name in read:
             lines.append(f"{' ' * 16}{name} = {p}parameters[{p}{side}_instance[b], {j}]")
-    lines += f"""\
+    lines += """\
                 for q in range(first_spike[then], first_spike[then + 1]):
                     source = spikes[q]""".splitlines()
     if side == "post":

