@@ -30,7 +30,7 @@ _ROW = 0.24  # height of a row of a raster, inches
 _ROWS = 6  # rows that a population takes at most; more neurons are packed closer
 _TRACES = 3  # neurons of a population whose traces are drawn, at most
 _SYNAPSES = 8  # synapses of a projection whose weights are drawn, at most
-_SAMPLES = 20_000  # samples of a curve drawn one by one; of more, the extremes of stretches
+_SAMPLES = 10_000  # samples of a curve drawn one by one; of more, the extremes of stretches
 
 _Panel = tuple[float, Callable[["Axes"], None]]  # (height in inches, what draws it)
 _Part = tuple[Array, Index, str, str | None]  # (spike times in s, neurons, colour, label)
@@ -211,11 +211,24 @@ def _stacked(
         axes.tick_params(labelsize=8)
         draw(axes)
         axes.yaxis.label.set(fontsize=9, rotation=0, ha="right", va="center")
-        axes.yaxis.labelpad = 10
     all_axes[-1].set_xlabel(time_label, fontsize=9)
     all_axes[-1].set_xlim(0, end)
-    figure.align_ylabels(list(all_axes))
+    _align_labels(figure, list(all_axes))
     return _written(figure, path)
+
+
+def _align_labels(figure: "Figure", all_axes: "list[Axes]") -> None:
+    """Put the labels of all panels beside the widest tick label.
+
+    `Figure.align_ylabels` does it too, in a time that grows as the square of the panels.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    labels = [label for axes in all_axes for label in axes.get_yticklabels()]
+    widest = max((label.get_window_extent().width for label in labels), default=0) / figure.dpi
+    left = ScaledTranslation(-widest - 0.25, 0, figure.dpi_scale_trans)
+    for axes in all_axes:
+        axes.yaxis.set_label_coords(0, 0.5, transform=axes.transAxes + left)
 
 
 def _time_unit(duration: float) -> tuple[str, float]:
@@ -248,8 +261,11 @@ def _of_trial(values: Array, recording: Recording, trial: int) -> Array:
 
 
 def _legend(axes: "Axes") -> None:
-    """The legend, to the right of the panel."""
+    """The legend, to the right of the panel, of what has a label."""
     from matplotlib.lines import Line2D
+
+    if not axes.get_legend_handles_labels()[0]:
+        return
 
     legend = axes.legend(
         loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False, handlelength=1.4
@@ -510,7 +526,7 @@ def _differences(
         seen = False
         for i, (engine, recording, colour) in enumerate(others):
             pairs = zip(values(recording), expected, strict=True)
-            apart = np.max([np.abs(a - b).max(axis=1) for a, b in pairs], axis=0)
+            apart = np.max([np.abs(a - b).max(axis=1, initial=0) for a, b in pairs], axis=0)
             worst = float(apart.max(initial=0)) * factor
             how = f"at most {worst:.2g} {prefixed}".rstrip() if worst > 0 else "identical"
             at, value = _thinned(reference.times, apart)

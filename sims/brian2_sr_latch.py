@@ -23,12 +23,13 @@ def run(
     b2.prefs.codegen.target = "numpy"
     b2.defaultclock.dt = dt * b2.second
 
-    tau_m = tau_s = 20 * b2.ms  # noqa: F841 (Brian2 reads these names)
-    R = 100 * b2.Mohm  # noqa: F841
-    drive = 300 * b2.pA  # noqa: F841
-    theta = 15 * b2.mV  # noqa: F841
-    inhibition = 200 * b2.pA  # noqa: F841
-    pulse = 1500 * b2.pA  # noqa: F841
+    tau_m = tau_s = 20 * b2.ms
+    R = 100 * b2.Mohm
+    drive = 300 * b2.pA
+    theta = 15 * b2.mV
+    refractory = 2 * b2.ms
+    inhibition = 200 * b2.pA
+    pulse = 1500 * b2.pA  # noqa: F841 (Brian2 reads this name)
 
     latch = b2.NeuronGroup(
         2,
@@ -38,10 +39,14 @@ def run(
         """,
         threshold="v > theta",
         reset="v = 0*mV",
-        refractory=2 * b2.ms,
+        refractory=refractory,
         method="rk4",
     )
-    latch.v = [0, 5] * b2.mV  # Qbar ahead: the bit starts as 0
+    # The bit starts as 0: Q is inhibited as on average while Qbar fires.
+    rate = 1 / (refractory + tau_m * np.log(R * drive / (R * drive - theta)))
+    silencing = inhibition * tau_s * rate
+    latch.I_inh = [silencing / b2.amp, 0] * b2.amp
+    latch.v = [R * (drive - silencing) / b2.volt, 0] * b2.volt
 
     cross = b2.Synapses(latch, latch, on_pre="I_inh_post += inhibition", delay=1 * b2.ms)
     cross.connect(i=[0, 1], j=[1, 0])

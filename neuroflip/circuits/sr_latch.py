@@ -72,16 +72,19 @@ def sr_latch(
     def inhibit(pre: str, post: str, weight: float) -> Projection:
         return Projection(pre, post, weight, "inhibitory", axonal_delay=delay)
 
-    # Qbar starts closer to threshold, so that the bit starts as 0.
-    ahead = {"v": base.v_rest + (base.v_threshold - base.v_rest) / 3}
+    # The bit starts as 0: Q as if Qbar had been inhibiting it for long, at mean values.
+    silenced = {
+        "v": loser_potential(driven, current, inhibition),
+        "i_inh": inhibition * base.tau_i * firing_rate(driven, current),
+    }
     cross = [inhibit("Q", "Qbar", inhibition), inhibit("Qbar", "Q", inhibition)]
     if neurons == 2:
-        populations = [Population("Q", driven), Population("Qbar", driven, initial=ahead)]
+        populations = [Population("Q", driven, initial=silenced), Population("Qbar", driven)]
         gates = [inhibit("S", "Qbar", pulse), inhibit("R", "Q", pulse)]
     else:
         populations = [
-            Population("Q", passive),
-            Population("Qbar", passive, initial=ahead),
+            Population("Q", passive, initial=silenced | {"i_exc": current}),
+            Population("Qbar", passive, initial={"i_exc": current}),
             Population("S'", driven),
             Population("R'", driven),
         ]
