@@ -12,8 +12,8 @@ unknown functions, unknown names, strings ...) is refused with an `EquationError
 the character. The checked form is printed for an engine by `emit`: the same text for NumPy and
 torch arrays, scalar code for numba, and Brian2 strings.
 
->>> print(emit(parse_expression("where(v > 1, 0, exp(-v))", {"v"}), "brian2"))
-(int((v > 1))*(0) + int(not ((v > 1)))*(exp((-v))))
+>>> print(emit(parse_expression("where(v > 1, 0, exp(-v))", {"v"}), "scalar"))
+(0.0 if (v > 1.0) else exp((-v)))
 >>> parse_expression("clip(w + y, 0, wmax)", {"w", "y", "w_max"})
 Traceback (most recent call last):
     ...
@@ -50,6 +50,8 @@ FUNCTIONS: dict[str, int] = {
     "where": 3,
 }
 """The functions of the language and how many arguments each takes; exprel(x) = (exp(x) - 1)/x."""
+
+_DEEPEST = 200  # levels of an expression; Python's own parser gives up not far above
 
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "+",
@@ -137,10 +139,10 @@ def parse_block(
         _check_new_name(target, line, where)
         if operator and target not in known:
             raise EquationError(f"{target!r} has no value yet", line, 0, where)
-        checked = _expression(value, line, match.start(3), known, where)
+        checked = _expression(value, line, match.start(3), known, where, False)
         if operator:
             checked = _expression(
-                f"{target} {operator} ({value.strip()})", line, match.start(3), known, where
+                f"{target} {operator} ({value.strip()})", line, match.start(3), known, where, False
             )
         assignments.append(Assignment(target, checked))
         known.add(target)
@@ -164,12 +166,14 @@ def parse_system(text: str, names: Collection[str], where: str = "") -> tuple[Di
                 "expected a differential equation, like dx/dt = -x/tau : V", line, 0, where
             )
         _check_new_name(match.group(1), line, where)
+        if any(match.group(1) == other.group(1) for _, other in parsed):
+            raise EquationError(f"{match.group(1)!r} has an equation already", line, 1, where)
         parsed.append((line, match))
     known = set(names) | {match.group(1) for _, match in parsed}
     return tuple(
         Differential(
             match.group(1),
-            _expression(match.group(2), line, match.start(2), known, where),
+            _expression(match.group(2), line, match.start(2), known, where, False),
             match.group(3) or "1",
             match.group(4) is not None,
         )
@@ -177,8 +181,12 @@ def parse_system(text: str, names: Collection[str], where: str = "") -> tuple[Di
     )
 
 
-def decay_constant(equation: Differential, where: str = "") -> str:
+def decay_constant(
+    equation: Differential, where: str = "", variables: Collection[str] = ()
+) -> str:
     """The time constant's name in an exponential decay `dx/dt = -x/tau`.
+
+    variables: names that vary, and so are no time constants; the equation's own is one.
 
     Raises EquationError for any other form: the fast engines let such a variable decay between
     events by its closed form, exp(-t/tau).
@@ -192,6 +200,7 @@ def decay_constant(equation: Differential, where: str = "") -> str:
         and isinstance(tree.left.op, ast.USub)
         and isinstance(tree.left.operand, ast.Name)
         and tree.left.operand.id == equation.variable
+        and tree.right.id not in {equation.variable, *variables}
     ):
         return tree.right.id
     x = equation.variable
@@ -284,62 +293,98 @@ def _check_new_name(name: str, line: str, where: str) -> None:
 
 
 def _expression(
-    text: str, line: str, offset: int, names: Collection[str], where: str
+    text: str,
+    line: str,
+    offset: int,
+    names: Collection[str],
+    where: str,
+    condition: bool | None = None,
 ) -> Expression:
+    """Parse and check `text`, which begins at character `offset` of `line`.
+
+    condition: whether a condition is expected, or a number; None takes either.
+    """
     offset += len(text) - len(text.lstrip())
     text = text.strip()
     if not text:
         raise EquationError("an expression is missing", line, offset, where)
     try:
         tree = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         column = offset + (getattr(error, "offset", None) or 1) - 1
         raise EquationError("not an expression", line, min(column, len(line)), where) from None
+    encoded = text.encode()
     found: set[str] = set()
 
     def refuse(node: ast.AST, message: str) -> EquationError:
-        column = offset + int(getattr(node, "col_offset", 0))
-        return EquationError(message, line, min(column, len(line)), where)
+        before = encoded[: getattr(node, "col_offset", 0)].decode()  # the tree counts in bytes
+        return EquationError(message, line, min(offset + len(before), len(line)), where)
 
-    def check(node: ast.AST) -> None:
-        if isinstance(node, ast.Constant):
-            number = node.value
-            if type(number) not in (int, float) or not math.isfinite(number):  # type: ignore[arg-type]
-                raise refuse(node, f"only finite numbers are allowed, not {number!r}")
-        elif isinstance(node, ast.Name):
-            if node.id in FUNCTIONS:
-                raise refuse(node, f"{node.id!r} is a function; call it")
-            if node.id not in names:
-                raise refuse(node, f"unknown name {node.id!r}; {nearest(node.id, sorted(names))}")
-            found.add(node.id)
-        elif isinstance(node, ast.Call):
-            if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
-                name = ast.unparse(node.func)
-                raise refuse(node, f"unknown function {name!r}; {nearest(name, FUNCTIONS)}")
-            arity = FUNCTIONS[node.func.id]
-            if node.keywords or len(node.args) != arity:
-                raise refuse(node, f"{node.func.id} takes {arity} argument(s), by position")
-            for argument in node.args:
-                check(argument)
-        elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-            check(node.left)
-            check(node.right)
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd, ast.Not)):
-            check(node.operand)
-        elif isinstance(node, ast.BoolOp):
-            for value in node.values:
-                check(value)
-        elif isinstance(node, ast.Compare) and type(node.ops[0]) in _OPERATORS:
-            if len(node.ops) > 1:
-                raise refuse(node.comparators[0], "write a chained comparison with `and`")
-            check(node.left)
-            check(node.comparators[0])
-        else:
-            what = type(node).__name__.lower()
-            raise refuse(node, f"{what} is not in the equation language")
+    def expect(node: ast.AST, condition: bool, depth: int) -> None:
+        if check(node, depth) != condition:
+            expected, got = ("condition", "number") if condition else ("number", "condition")
+            raise refuse(node, f"expected a {expected}, not a {got}")
 
-    check(tree)
+    def check(node: ast.AST, depth: int) -> bool:
+        """Whether a node is a condition. Raises EquationError for what is not allowed."""
+        if depth > _DEEPEST:
+            raise refuse(node, f"nested more than {_DEEPEST} deep")
+        depth += 1
+        match node:
+            case ast.Constant(value=value):
+                if type(value) not in (int, float) or not _finite(value):
+                    shown = f"{value!r:.30}" if type(value) is not int else "one this large"
+                    raise refuse(node, f"only finite numbers are allowed, not {shown}")
+                return False
+            case ast.Name(id=name):
+                if name in FUNCTIONS:
+                    raise refuse(node, f"{name!r} is a function; call it")
+                if name not in names:
+                    raise refuse(node, f"unknown name {name!r}; {nearest(name, sorted(names))}")
+                found.add(name)
+                return False
+            case ast.Call(func=function, args=arguments, keywords=keywords):
+                if not isinstance(function, ast.Name) or function.id not in FUNCTIONS:
+                    name = ast.unparse(function)
+                    raise refuse(node, f"unknown function {name!r}; {nearest(name, FUNCTIONS)}")
+                arity = FUNCTIONS[function.id]
+                if keywords or len(arguments) != arity:
+                    raise refuse(node, f"{function.id} takes {arity} argument(s), by position")
+                for number, argument in enumerate(arguments):
+                    expect(argument, function.id == "where" and number == 0, depth)
+                return False
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                expect(left, False, depth)
+                expect(right, False, depth)
+                return False
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() | ast.Not() as op, operand=operand):
+                negation = isinstance(op, ast.Not)
+                expect(operand, negation, depth)
+                return negation
+            case ast.BoolOp(values=values):
+                for value in values:
+                    expect(value, True, depth)
+                return True
+            case ast.Compare(left=left, ops=ops, comparators=others) if type(ops[0]) in _OPERATORS:
+                if len(ops) > 1:
+                    raise refuse(others[0], "write a chained comparison with `and`")
+                expect(left, False, depth)
+                expect(others[0], False, depth)
+                return True
+        raise refuse(node, f"{type(node).__name__.lower()} is not in the equation language")
+
+    if condition is None:
+        check(tree, 0)
+    else:
+        expect(tree, condition, 0)
     return Expression(text, frozenset(found), tree)
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
 
 
 def _emit(node: ast.AST, dialect: Dialect, rename: Mapping[str, str]) -> str:
@@ -348,7 +393,7 @@ def _emit(node: ast.AST, dialect: Dialect, rename: Mapping[str, str]) -> str:
 
     match node:
         case ast.Constant(value=value):
-            return repr(value)
+            return repr(float(value))  # whole numbers would overflow in compiled code
         case ast.Name(id=name):
             return rename.get(name, name)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
@@ -375,10 +420,7 @@ def _emit(node: ast.AST, dialect: Dialect, rename: Mapping[str, str]) -> str:
 
 
 def _emit_call(name: str, arguments: list[str], dialect: Dialect) -> str:
-    if dialect == "brian2":  # has neither where nor min and max
-        if name == "where":
-            condition, yes, no = arguments
-            return f"(int({condition})*({yes}) + int(not ({condition}))*({no}))"
+    if dialect == "brian2":  # has no min and max; where is given to it by the engine
         if name == "min":
             return f"clip({arguments[0]}, -inf, {arguments[1]})"
         if name == "max":

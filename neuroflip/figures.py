@@ -16,6 +16,7 @@ from neuroflip.recording import Recording
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     from neuroflip.compare import Report
 
@@ -218,17 +219,21 @@ def _stacked(
 
 
 def _align_labels(figure: "Figure", all_axes: "list[Axes]") -> None:
-    """Put the labels of all panels beside the widest tick label.
+    """Put the labels of all panels beside the widest tick label; widen the figure for long ones.
 
     `Figure.align_ylabels` does it too, in a time that grows as the square of the panels.
     """
     from matplotlib.transforms import ScaledTranslation
 
-    labels = [label for axes in all_axes for label in axes.get_yticklabels()]
-    widest = max((label.get_window_extent().width for label in labels), default=0) / figure.dpi
-    left = ScaledTranslation(-widest - 0.25, 0, figure.dpi_scale_trans)
+    def widest(texts: "Iterable[Text]") -> float:
+        return max((text.get_window_extent().width for text in texts), default=0.0) / figure.dpi
+
+    left = widest(label for axes in all_axes for label in axes.get_yticklabels()) + 0.25
+    shift = ScaledTranslation(-left, 0, figure.dpi_scale_trans)
     for axes in all_axes:
-        axes.yaxis.set_label_coords(0, 0.5, transform=axes.transAxes + left)
+        axes.yaxis.set_label_coords(0, 0.5, transform=axes.transAxes + shift)
+    left += widest(axes.yaxis.label for axes in all_axes)
+    figure.set_figwidth(_WIDTH + max(0.0, left - 1.5))
 
 
 def _time_unit(duration: float) -> tuple[str, float]:
@@ -386,15 +391,15 @@ def _traces(
     threshold, and a tick there at every spike."""
     keys = {p.name: f"{p.name}.{variable}" for p in recording.circuit.populations}
     recorded = [p for p in recording.circuit.populations if keys[p.name] in recording.traces]
-    units = {p.name: p.neuron.model().units[variable] for p in recorded}
-    largest = {
-        unit: max(
-            float(np.abs(recording.traces[keys[p.name]]).max(initial=0))
-            for p in recorded
-            if units[p.name] == unit
-        )
-        for unit in units.values()
+    levels = {
+        p.name: getattr(p.neuron, "v_threshold", None) if variable == "v" else None
+        for p in recorded
     }
+    units = {p.name: p.neuron.model().units[variable] for p in recorded}
+    largest = dict.fromkeys(units.values(), 0.0)
+    for name, unit in units.items():
+        highest = np.abs(recording.traces[keys[name]]).max(initial=abs(levels[name] or 0.0))
+        largest[unit] = max(largest[unit], float(highest))
     panels: list[_Panel] = []
     for population in recorded:
         name = population.name
@@ -404,12 +409,12 @@ def _traces(
         if population.size > columns.size:
             what = f"{name}\n{columns.size} of {population.size}\n{variable}"
         curves = [("", recording.times, values[:, columns], colour[name])]
-        level = getattr(population.neuron, "v_threshold", None) if variable == "v" else None
+        level = levels[name]
         times, neurons = _spikes(recording, name, trial)
         spikes = None if level is None else (level, times[np.isin(neurons, columns)])
         first = spikes is not None and not panels
-        unit = _si_unit(largest[units[name]], units[name])
-        panels.append((0.85, _curves(what, unit, curves, scale, spikes, legend=first)))
+        prefixed = _si_unit(largest[units[name]], units[name])
+        panels.append((0.85, _curves(what, prefixed, curves, scale, spikes, legend=first)))
     return panels
 
 
@@ -539,6 +544,7 @@ def _differences(
             seen = seen or worst > 0
         if not seen:
             axes.set_yticks([])
+            axes.set_yticks([], minor=True)
         axes.set_ylabel(_label(f"|difference|\nof {variable}", prefixed))
         _legend(axes)
 

@@ -58,7 +58,7 @@ class Rule(Parametrized):
             name=cls.__name__,
             variables=variables,
             decay=MappingProxyType(
-                {d.variable: eq.decay_constant(d, where("equations")) for d in system}
+                {d.variable: eq.decay_constant(d, where("equations"), variables) for d in system}
             ),
             equations=system,
             on_pre=eq.parse_block(cls.on_pre, known, written, where("on_pre")),

@@ -28,6 +28,15 @@ from neuroflip.errors import nearest
 from neuroflip.inputs import Drive, whole_steps
 from neuroflip.neurons import INJECTED, Neuron, NeuronModel
 
+_where = b2.Function(np.where, arg_units=[bool, 1, 1], return_unit=1)
+_where.implementations.add_numpy_implementation(np.where)
+_where.implementations.add_implementation(
+    "cpp", "inline double where(bool c, double a, double b) { return c ? a : b; }"
+)
+_where.implementations.add_implementation(
+    "cython", "cdef double where(bint c, double a, double b):\n    return a if c else b"
+)
+
 TARGETS = ("numpy", "cython", "cpp_standalone")
 
 _CLOSE = 1e-3  # dt times the distance of two rates under which the textbook solution loses digits
@@ -141,7 +150,7 @@ class _Network:
             value = eq.emit(d.value, "brian2", names)
             lines.append(f"d{_n(d.variable)}/dt = ({value})/second : 1{flag}")
         lines += [f"{_n(name)} : 1 (constant)" for name in members[0].neuron.parameters()]
-        namespace = {}
+        namespace: dict[str, Any] = {"where": _where}
         if wave is not None:
             lines.append(f"{_n(INJECTED)} = wave_n(t, channel_n) : 1")
             lines.append("channel_n : integer (constant)")
@@ -243,7 +252,7 @@ class _Network:
             on_pre=on_pre,
             on_post=code(model.on_post) if p.rule.plastic and model.on_post else None,
             clock=self.clock,
-            namespace={_s(name): value for name, value in parameters.items()},
+            namespace={"where": _where, **{_s(n): value for n, value in parameters.items()}},
         )
         synapses.connect(i=given.pre + first_pre, j=given.post + first_post)
         setattr(synapses, _s("w"), given.weight)

@@ -177,34 +177,44 @@ class _Spike(torch.autograd.Function):
         return gradient / (ctx.width * (1 + margin.abs() / ctx.width) ** 2), None
 
 
-def _on_tensors(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The function with numbers among its arguments made tensors."""
+def _on_tensors(name: str, function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """The function with numbers among its arguments made tensors; of numbers alone, NumPy's."""
 
-    def call(*arguments: Any) -> Tensor:
-        like = next((a for a in arguments if isinstance(a, Tensor) and a.is_floating_point()), None)
-        kind: dict[str, Any] = {} if like is None else {"dtype": like.dtype, "device": like.device}
-        return function(*(a if isinstance(a, Tensor) else torch.tensor(a, **kind)
-                          for a in arguments))  # fmt: skip
+    def call(*arguments: Any) -> Any:
+        tensors = [a for a in arguments if isinstance(a, Tensor)]
+        if not tensors:
+            return eq.NUMPY[name](*arguments).item()
+        like = next((a for a in tensors if a.is_floating_point()), None)
+        dtype = torch.float64 if like is None else like.dtype
+
+        def tensor(a: Any) -> Tensor:
+            if isinstance(a, Tensor):
+                return a
+            kind = torch.bool if isinstance(a, bool) else dtype
+            return torch.tensor(a, device=tensors[0].device, dtype=kind)
+
+        return function(*map(tensor, arguments))
 
     return call
 
 
-_TORCH: dict[str, Any] = {
-    "exp": _on_tensors(torch.exp),
-    "expm1": _on_tensors(torch.expm1),
-    "exprel": _on_tensors(lambda x: torch.where(x == 0, 1.0, torch.expm1(x) / x)),
-    "log": _on_tensors(torch.log),
-    "sqrt": _on_tensors(torch.sqrt),
-    "abs": abs,
-    "tanh": _on_tensors(torch.tanh),
-    "min": _on_tensors(torch.minimum),
-    "max": _on_tensors(torch.maximum),
-    "clip": _on_tensors(lambda x, low, high: torch.minimum(torch.maximum(x, low), high)),
+_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "exp": torch.exp,
+    "expm1": torch.expm1,
+    "exprel": lambda x: torch.where(x == 0, 1.0, torch.expm1(x) / x),
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "abs": torch.abs,
+    "tanh": torch.tanh,
+    "min": torch.minimum,
+    "max": torch.maximum,
+    "clip": lambda x, low, high: torch.minimum(torch.maximum(x, low), high),
     "where": torch.where,
     "logical_and": torch.logical_and,
     "logical_or": torch.logical_or,
     "logical_not": torch.logical_not,
 }
+_TORCH = {name: _on_tensors(name, function) for name, function in _FUNCTIONS.items()}
 
 
 class _Group:
