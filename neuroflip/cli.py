@@ -155,7 +155,7 @@ def run(
         engine=engine,
         seed=seed,
         record=scenario.record if plot or save else (),
-        record_every=scenario.record_every,
+        record_every=scenario.record_every if plot or save else None,
         progress=sys.stderr.isatty(),
     )
     seconds = time.perf_counter() - begun

@@ -26,7 +26,7 @@ import ast
 import keyword
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -181,9 +181,7 @@ def parse_system(text: str, names: Collection[str], where: str = "") -> tuple[Di
     )
 
 
-def decay_constant(
-    equation: Differential, where: str = "", variables: Collection[str] = ()
-) -> str:
+def decay_constant(equation: Differential, where: str = "", variables: Collection[str] = ()) -> str:
     """The time constant's name in an exponential decay `dx/dt = -x/tau`.
 
     variables: names that vary, and so are no time constants; the equation's own is one.
@@ -235,10 +233,25 @@ def emit(expression: Expression, dialect: Dialect, rename: Mapping[str, str] | N
     return _emit(expression.tree, dialect, rename or {})
 
 
+def check_new(targets: Iterable[str], taken: Collection[str], where: str = "") -> None:
+    """Raise EquationError where a name that is defined here stands for something already.
+
+    >>> check_new(["tau"], {"tau", "dt"}, "Mine.constants")
+    Traceback (most recent call last):
+        ...
+    neuroflip.equations.EquationError: Mine.constants: 'tau' is taken; choose another name
+    """
+    for target in targets:
+        if target in taken:
+            raise EquationError(f"{target!r} is taken; choose another name", where=where)
+
+
 def compile_block(
     block: tuple[Assignment, ...], namespace: Mapping[str, Any]
-) -> Callable[[dict[str, Any]], dict[str, Any]]:
+) -> Callable[..., dict[str, Any]]:
     """A function that runs a block on a dictionary of arrays and returns what it assigned.
+
+    Its second argument, where given, is a function (name, new value) -> the value assigned.
 
     >>> step = compile_block(parse_block("x += 1\\nz = 2*x", {"x"}), NUMPY)
     >>> step({"x": 3.0})
@@ -246,11 +259,14 @@ def compile_block(
     """
     code = [(a.target, compile(emit(a.value, "array"), f"<{a.target}>", "eval")) for a in block]
 
-    def run(values: dict[str, Any]) -> dict[str, Any]:
+    def run(
+        values: dict[str, Any], assign: Callable[[str, Any], Any] | None = None
+    ) -> dict[str, Any]:
         local = dict(values)
         assigned: dict[str, Any] = {}
         for target, body in code:
-            assigned[target] = local[target] = eval(body, dict(namespace), local)
+            value = eval(body, dict(namespace), local)
+            assigned[target] = local[target] = value if assign is None else assign(target, value)
         return assigned
 
     return run

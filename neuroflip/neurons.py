@@ -85,7 +85,14 @@ class Neuron(Parametrized):
         parameters = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         system = eq.parse_system(cls.equations, parameters | {INJECTED}, where("equations"))
         variables = tuple(d.variable for d in system)
+        reserved = {"dt", INJECTED}
+        eq.check_new(parameters, reserved, cls.__name__)
+        eq.check_new(variables, parameters | reserved, where("equations"))
         constants = eq.parse_block(cls.constants, parameters | {"dt"}, where=where("constants"))
+        fixed = parameters | reserved | {a.target for a in constants}
+        eq.check_new(
+            [a.target for a in constants], parameters | reserved | {*variables}, where("constants")
+        )
         known = parameters | {a.target for a in constants} | set(variables)
         threshold = eq.parse_expression(cls.threshold, known, where("threshold"))
         for receptor, variable in cls.receptors.items():
@@ -94,6 +101,8 @@ class Neuron(Parametrized):
                     f"receptor {receptor!r} adds to {variable!r}, which is no variable",
                     where=where("receptors"),
                 )
+        update = eq.parse_block(cls.update, known | {INJECTED}, where=where("update"))
+        eq.check_new([a.target for a in update], fixed, where("update"))
         return NeuronModel(
             name=cls.__name__,
             variables=variables,
@@ -101,7 +110,7 @@ class Neuron(Parametrized):
             held=frozenset(d.variable for d in system if d.unless_refractory),
             equations=system,
             constants=constants,
-            update=eq.parse_block(cls.update, known | {INJECTED}, where=where("update")),
+            update=update,
             threshold=threshold,
             margin=eq.margin(threshold, where("threshold")),
             reset=eq.parse_block(cls.reset, known, variables, where("reset")),

@@ -52,6 +52,8 @@ class Rule(Parametrized):
         parameters = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         system = eq.parse_system(cls.equations, parameters, where("equations"))
         variables = tuple(d.variable for d in system)
+        eq.check_new(parameters, {"w", "dt"}, cls.__name__)
+        eq.check_new(variables, parameters | {"w", "dt"}, where("equations"))
         written = {*variables, "w"}
         known = parameters | written
         return RuleModel(

@@ -106,10 +106,20 @@ def kernel_source(groups: Sequence[NeuronModel], rules: Sequence[RuleModel]) -> 
     return "\n".join(lines) + "\n"
 
 
+def _own(name: str) -> str:
+    """A name of a neuron or rule in the kernel, whose own names never end so."""
+    return f"{name}_"
+
+
+def _text(expression: eq.Expression) -> str:
+    return eq.emit(expression, "scalar", {name: _own(name) for name in expression.names})
+
+
 def _load(g: int, model: NeuronModel, indent: str) -> list[str]:
-    lines = [f"{indent}{v} = g{g}_state[{j}, i]" for j, v in enumerate(model.variables)]
+    lines = [f"{indent}{_own(v)} = g{g}_state[{j}, i]" for j, v in enumerate(model.variables)]
     lines += [
-        f"{indent}{c} = g{g}_constants[{j}, i]" for j, c in enumerate(model.needed_constants())
+        f"{indent}{_own(c)} = g{g}_constants[{j}, i]"
+        for j, c in enumerate(model.needed_constants())
     ]
     return lines
 
@@ -118,15 +128,14 @@ def _update(g: int, model: NeuronModel) -> list[str]:
     deep = " " * 12
     lines = [f"        g{g}_begin = position", f"        for i in range(g{g}_state.shape[1]):"]
     lines += _load(g, model, deep)
-    lines.append(f"{deep}{INJECTED} = wave[row, channel[g{g}_offset + i]]")
+    lines.append(f"{deep}{_own(INJECTED)} = wave[row, channel[g{g}_offset + i]]")
     lines.append(f"{deep}active = k - last_spike[g{g}_offset + i] >= g{g}_refractory[i]")
     for a in model.update:
-        value = eq.emit(a.value, "scalar")
-        held = f" if active else {a.target}" if a.target in model.held else ""
-        lines.append(f"{deep}{a.target} = {value}{held}")
-    lines += [f"{deep}g{g}_state[{j}, i] = {v}" for j, v in enumerate(model.variables)]
+        held = f" if active else {_own(a.target)}" if a.target in model.held else ""
+        lines.append(f"{deep}{_own(a.target)} = {_text(a.value)}{held}")
+    lines += [f"{deep}g{g}_state[{j}, i] = {_own(v)}" for j, v in enumerate(model.variables)]
     lines += [
-        f"{deep}distance = {eq.emit(model.margin, 'scalar')}",
+        f"{deep}distance = {_text(model.margin)}",
         f"{deep}if active:",
         f"{deep}    closest = min(closest, abs(distance))",
         f"{deep}    if distance > 0:",
@@ -161,7 +170,7 @@ def _plastic(r: int, rule: RuleModel, side: str) -> list[str]:
     names = parameter_names(rule)
     for j, name in enumerate(names):
         if name in read:
-            lines.append(f"{' ' * 16}{name} = {p}parameters[{p}{side}_instance[b], {j}]")
+            lines.append(f"{' ' * 16}{_own(name)} = {p}parameters[{p}{side}_instance[b], {j}]")
     lines += """\
                 for q in range(first_spike[then], first_spike[then + 1]):
                     source = spikes[q]""".splitlines()
@@ -175,19 +184,21 @@ def _plastic(r: int, rule: RuleModel, side: str) -> list[str]:
     else:
         lines.append(f"{' ' * 20}for z in range({first}, {after}):")
         lines.append(f"{deep}s = {p}post_synapse[z]")
-    lines.append(f"{deep}w = {p}weight[s]")
+    lines.append(f"{deep}w_ = {p}weight[s]")
     if side == "pre":
         arrival = f"(k + {p}dendritic[s]) % depth"
-        lines.append(f"{deep}pending[{arrival}, {p}slot[s]] += w")
-    lines += [f"{deep}{v} = {p}state[s, {j}]" for j, v in enumerate(rule.variables)]
+        lines.append(f"{deep}pending[{arrival}, {p}slot[s]] += w_")
+    lines += [f"{deep}{_own(v)} = {p}state[s, {j}]" for j, v in enumerate(rule.variables)]
     if rule.variables:
         lines.append(f"{deep}elapsed = (k - {p}last[s]) * dt")
         lines.append(f"{deep}if elapsed > 0:")
-        lines += [f"{deep}    {v} *= exp(-elapsed / {rule.decay[v]})" for v in rule.variables]
+        lines += [
+            f"{deep}    {_own(v)} *= exp(-elapsed / {_own(rule.decay[v])})" for v in rule.variables
+        ]
         lines.append(f"{deep}    {p}last[s] = k")
-    lines += [f"{deep}{a.target} = {eq.emit(a.value, 'scalar')}" for a in block]
-    lines += [f"{deep}{p}state[s, {j}] = {v}" for j, v in enumerate(rule.variables)]
-    lines.append(f"{deep}{p}weight[s] = w")
+    lines += [f"{deep}{_own(a.target)} = {_text(a.value)}" for a in block]
+    lines += [f"{deep}{p}state[s, {j}] = {_own(v)}" for j, v in enumerate(rule.variables)]
+    lines.append(f"{deep}{p}weight[s] = w_")
     return lines
 
 
@@ -214,8 +225,8 @@ def _reset(g: int, model: NeuronModel) -> list[str]:
         *_load(g, model, deep),
     ]
     for a in model.reset:
-        lines.append(f"{deep}{a.target} = {eq.emit(a.value, 'scalar')}")
-        lines.append(f"{deep}g{g}_state[{model.variables.index(a.target)}, i] = {a.target}")
+        lines.append(f"{deep}{_own(a.target)} = {_text(a.value)}")
+        lines.append(f"{deep}g{g}_state[{model.variables.index(a.target)}, i] = {_own(a.target)}")
     return lines
 
 

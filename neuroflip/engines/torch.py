@@ -20,6 +20,7 @@ from neuroflip.engines.plan import Group, Plan, Plastic, make_plan
 from neuroflip.errors import nearest
 from neuroflip.inputs import Drive, Inputs, resolve
 from neuroflip.neurons import INJECTED
+from neuroflip.units import as_float
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 _NEVER = -(10**9)
@@ -141,6 +142,12 @@ def unroll(
     >>> round(w.grad.item(), 6)  # exp(-1/20)
     0.951229
     """
+    dt, width = as_float(dt, "s", "dt"), as_float(width, "V", "width")
+    for name, value in (("dt", dt), ("width", width)):
+        if value <= 0:
+            raise ValueError(f"{name} must be above 0; got {value!r}.")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be a whole number, at least 1; got {steps!r}.")
     plan = make_plan(circuit, dt)
     drives = resolve(circuit, {} if inputs is None else inputs, steps, dt, seed, None)
     stepper = _Stepper(plan, drives, steps, torch.device(device), dtype, weights or {}, width)
@@ -369,14 +376,21 @@ class _Stepper:
         values = {**group.constants, **group.state}
         values[INJECTED] = self._zeros(1) if wave is None else wave[k]
         active = k - group.last_spike >= group.refractory
-        new = group.update(values)
-        held = group.group.model.held
-        for name in group.state:
-            if name in new:
-                old = group.state[name]
-                group.state[name] = torch.where(active, new[name], old) if name in held else (
-                    new[name]
-                )  # fmt: skip
+
+        def assign(name: str, value: Any) -> Any:
+            old = group.state.get(name)
+            if old is None:
+                return value
+            if name in group.group.model.held:
+                value = torch.where(active, value, old)
+            return (
+                value.expand_as(old)
+                if isinstance(value, Tensor)
+                else old.new_full(old.shape, value)
+            )
+
+        new = group.update(values, assign)
+        group.state |= {name: value for name, value in new.items() if name in group.state}
         distance = group.margin({**group.constants, **group.state})["margin"]
         met = torch.where(active, distance.detach().abs(), torch.inf)
         self.margin = torch.minimum(self.margin, met.amin(dim=1))
@@ -466,6 +480,8 @@ def _weights(
         weight = given.get(projection.name)
         if weight is None:
             weight = torch.tensor(stored, device=device, dtype=dtype)
+        elif not isinstance(weight, Tensor):
+            raise TypeError(f"weights[{projection.name!r}] must be a torch tensor; got {weight!r}.")
         elif weight.shape != (count,):
             raise ValueError(
                 f"weights[{projection.name!r}] must have shape ({count},); "
