@@ -4,7 +4,7 @@ Engines draw no random numbers of their own: what is random is drawn here, from 
 trial and the input's name, so every engine is handed the same.
 """
 
-import zlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +55,12 @@ def resolve(
     circuit: Circuit, inputs: Inputs, steps: int, dt: float, seed: int, trials: int | None
 ) -> list[Drive]:
     """The drives of all trials. Raises ValueError or TypeError for what `nf.simulate` refuses."""
+    mappings = [inputs] if isinstance(inputs, Mapping) else inputs
+    if not isinstance(mappings, Sequence) or not all(isinstance(m, Mapping) for m in mappings):
+        raise TypeError(
+            f"inputs must be a dictionary, input name -> what drives it, or a list of such, one a "
+            f"trial; got {inputs!r}."
+        )
     if isinstance(inputs, Mapping):
         each: list[Mapping[str, Any]] = [inputs] * (trials or 1)
     else:
@@ -69,7 +75,7 @@ def resolve(
         for name in given:
             if name not in known:
                 raise ValueError(
-                    f"circuit {circuit.name!r} has no input {name!r}; {nearest(name, known)}"
+                    f"circuit {circuit.name!r} has no input {name!r}; {nearest(str(name), known)}"
                 )
     return [_drive(circuit, given, steps, dt, seed, trial) for trial, given in enumerate(each)]
 
@@ -99,7 +105,8 @@ def _drive(
 def _events(
     given: Any, item: SpikeInput | PoissonInput, steps: int, dt: float, where: str
 ) -> tuple[Index, Index]:
-    if isinstance(given, (str, bytes)) or not isinstance(given, (Sequence, np.ndarray)):
+    listed = isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, (str, bytes))
+    if not listed or (isinstance(given, np.ndarray) and given.ndim == 0):
         raise TypeError(f"{where} must be spike times in s; got {given!r}.")
     if item.size == 1 and (len(given) == 0 or np.ndim(given[0]) == 0):
         given = [given]
@@ -115,12 +122,12 @@ def _events(
             raise ValueError(
                 f"{where}: the times of source {source} must be a list; got {train!r}."
             )
-        at = whole_steps(times, dt)
+        at = whole_steps(np.clip(times, -dt, (steps + 1) * dt), dt)
         outside = times[(at < 0) | (at >= steps)]
         if outside.size:
             raise ValueError(
                 f"{where}: spike times must lie within the run, 0 to {steps * dt:g} s; "
-                f"got {outside[0]!r}."
+                f"got {float(outside[0])!r}."
             )
         at = np.sort(at)
         twice = at[1:][at[1:] == at[:-1]]
@@ -148,7 +155,8 @@ def _poisson(
             f"PoissonInput {item.name!r}: rate must be at most one spike a step, {1 / dt:g} Hz; "
             f"got {item.rate!r}."
         )
-    rng = np.random.default_rng([seed, trial, zlib.crc32(item.name.encode())])
+    name = hashlib.sha256(item.name.encode()).digest()
+    rng = np.random.default_rng([seed, trial, int.from_bytes(name[:16], "little")])
     block = max(1, 1_000_000 // item.size)  # bounds memory; the numbers drawn do not depend on it
     hits = []
     for start in range(0, steps, block):

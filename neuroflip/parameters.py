@@ -72,15 +72,19 @@ def from_spec(kinds: dict[str, type[Any]], kind: str, values: dict[str, float], 
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Equality of nested data that may hold arrays (dataclasses, dicts, sequences, numbers)."""
+    """Equality of nested data that may hold arrays (dataclasses, dicts, sequences, numbers).
+
+    NaN equals NaN: it stands for what is not known, and comes back so from a file.
+    """
     if type(a) is not type(b):
         return False
     if isinstance(a, np.ndarray):
-        return bool(a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a, b))
+        nan = a.dtype.kind == "f"
+        return bool(a.dtype == b.dtype and np.array_equal(a, b, equal_nan=nan))
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(equal, a, b))
     if dataclasses.is_dataclass(a) and not isinstance(a, Parametrized):
         return all(equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
-    return bool(a == b)
+    return bool(a == b) or (isinstance(a, float) and a != a and b != b)

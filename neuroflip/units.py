@@ -8,8 +8,11 @@ ohms, farads, hertz. Brian2 quantities are accepted wherever a number is, and co
 (0.02, 3e-10)
 """
 
+import contextlib
 import math
+import numbers
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -55,17 +58,34 @@ _NAMES = {
     for name, value in list(globals().items())
     if isinstance(value, float) and not name.startswith("_")
 }
-_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*\*?\s*([A-Za-z]+)?\s*")
+_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\s*\*?\s*([A-Za-z]+))?\s*")
 
 
-def _strip_quantity(value: Any, unit: str, name: str) -> Any:
-    """A Brian2 quantity as bare SI numbers; anything else as it came."""
-    dimensions = getattr(value, "dim", None)
-    if dimensions is None or not hasattr(dimensions, "_dims"):
-        return value
-    if unit in _DIMENSIONS and tuple(dimensions._dims[:4]) != _DIMENSIONS[unit]:
-        raise ValueError(f"{name} must be in {unit}; got the Brian2 quantity {value}.")
-    return np.asarray(value)
+def _plain(value: Any, unit: str, name: str) -> np.ndarray[Any, Any]:
+    """Numbers, or Brian2 quantities of the right dimension, as an array of whole or real numbers."""
+    if isinstance(value, numbers.Rational) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # fractions, and whole numbers of any size
+            value = float(value)
+    if isinstance(value, (list, tuple)) and "brian2" in sys.modules:
+        value = [_plain(v, unit, name) if _dimensions(v) is not None else v for v in value]
+    dimensions = _dimensions(value)
+    if dimensions is not None:
+        if unit in _DIMENSIONS and dimensions != (*_DIMENSIONS[unit], 0, 0, 0):
+            raise ValueError(f"{name} must be in {unit}; got the Brian2 quantity {value}.")
+        value = np.array(value, dtype=np.float64, subok=False)
+    try:
+        array = np.array(value)
+    except ValueError:  # of unequal lengths
+        array = np.array(None)
+    if array.size and array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be numbers in {unit}; got {value!r}.")
+    return array
+
+
+def _dimensions(value: Any) -> tuple[float, ...] | None:
+    """The exponents of the base units of a Brian2 quantity; None for anything else."""
+    dimensions = getattr(getattr(value, "dim", None), "_dims", None)
+    return None if dimensions is None else tuple(dimensions)
 
 
 def as_float(value: Any, unit: str, name: str) -> float:
@@ -77,33 +97,33 @@ def as_float(value: Any, unit: str, name: str) -> float:
     >>> as_float(20*ms, "s", "tau")
     0.02
     """
-    value = _strip_quantity(value, unit, name)
-    if isinstance(value, (str, bytes, bool)) or np.ndim(value) != 0:
-        raise TypeError(f"{name} must be one number in {unit}; got {value!r}.")
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be one number in {unit}; got {value!r}.") from None
+        array = _plain(value, unit, name)
+    except TypeError:
+        array = np.zeros(2)
+    if array.ndim != 0:
+        raise TypeError(f"{name} must be one number in {unit}; got {value!r}.")
+    number = float(array)
     if not math.isfinite(number):
         raise ValueError(f"{name} must be a finite number in {unit}; got {number}.")
     return number
 
 
-def as_array(value: Any, unit: str, name: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def as_array(value: Any, unit: str, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     """A float64 array of finite SI numbers, from numbers or a Brian2 quantity.
+
+    unit: "" takes any. Raises as `as_float` does.
 
     >>> as_array([1, 2], "V", "weight")
     array([1., 2.])
     """
-    try:
-        array = np.array(_strip_quantity(value, unit, name), dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be numbers in {unit}; got {value!r}.") from None
+    array = _plain(value, unit, name).astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
         where = f" at index {bad[0]}" if array.ndim else ""
+        within = f" in {unit}" if unit else ""
         raise ValueError(
-            f"{name} must be finite numbers in {unit}; got {array.flat[bad[0]]}{where}."
+            f"{name} must be finite numbers{within}; got {array.flat[bad[0]]}{where}."
         )
     return array
 
@@ -122,7 +142,10 @@ def parse(text: str, name: str = "value") -> float:
         raise ValueError(
             f"{name}: unknown unit {unit!r} in {text!r}; known units: {', '.join(sorted(_NAMES))}."
         )
-    return float(number) * (_NAMES[unit] if unit else 1.0)
+    value = float(number) * (_NAMES[unit] if unit else 1.0)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number; got {text!r}.")
+    return value
 
 
 def show(value: float, unit: str) -> str:
