@@ -25,7 +25,7 @@ from neuroflip.neurons import NEURONS, Neuron
 from neuroflip.parameters import equal, from_spec
 from neuroflip.rules import RULES, Rule, none
 from neuroflip.tables import table
-from neuroflip.units import as_array, as_float, ms, show
+from neuroflip.units import as_array, as_float, check_dimensions, dimensions_of, ms, show
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Index = np.ndarray[Any, np.dtype[np.int64]]
@@ -269,11 +269,15 @@ class Projection(_Data):
     rule: Rule = none
     name: str = ""
 
+    _dimensions: ClassVar[tuple[float, ...] | None]  # of the weight, where a Brian2 quantity
+
     def __post_init__(self) -> None:
         for side in ("pre", "post"):
             _name(getattr(self, side), f"Projection.{side}")
-        if not self.name:
+        if self.name == "":
             object.__setattr__(self, "name", f"{self.pre}->{self.post}")
+        if not isinstance(self.name, str):
+            raise ValueError(f"Projection.name must be a text; got {self.name!r}.")
         where = f"Projection {self.name!r}"
         if not isinstance(self.pattern, tuple(_PATTERNS.values())):
             raise TypeError(
@@ -283,11 +287,14 @@ class Projection(_Data):
             raise TypeError(
                 f"{where}: rule must be a rule object like rules.PairSTDP(); got {self.rule!r}."
             )
-        # The unit of the weight is the receptor's, which the circuit knows; "" accepts any.
+        # The unit of the weight is the receptor's, which the circuit knows and checks
+        object.__setattr__(self, "_dimensions", dimensions_of(self.weight))
         for name, unit in (("weight", ""), ("axonal_delay", "s"), ("dendritic_delay", "s")):
             values = as_array(getattr(self, name), unit, f"{where}: {name}")
             if name != "weight" and values.size and values.min() < 0:
-                raise ValueError(f"{where}: {name} must be at least 0 s; got {values.min()!r}.")
+                raise ValueError(
+                    f"{where}: {name} must be at least 0 s; got {float(values.min())!r}."
+                )
             object.__setattr__(self, name, values)
         w_min = getattr(self.rule, "w_min", -np.inf)
         w_max = getattr(self.rule, "w_max", np.inf)
@@ -295,7 +302,7 @@ class Projection(_Data):
         if outside.size:
             raise ValueError(
                 f"{where}: weight must be within the bounds of {type(self.rule).__name__}, "
-                f"{w_min!r} to {w_max!r}; got {outside.flat[0]!r}."
+                f"{w_min!r} to {w_max!r}; got {float(outside.flat[0])!r}."
             )
 
     def synapses(self, n_pre: int, n_post: int) -> Synapses:
@@ -431,12 +438,14 @@ class Circuit(_Data):
                 if receptor is not None
                 else f"{where}: name a receptor of {type(neuron).__name__}: {', '.join(receptors)}."
             )
+        unit = neuron.model().units[neuron.receptors[str(receptor)]]
+        check_dimensions(projection._dimensions, unit, f"{where}: weight", projection.weight)
         if receptor not in neuron.signed_receptors:
             w_min = getattr(projection.rule, "w_min", 0.0)
             if projection.weight.size and projection.weight.min() < 0:
                 raise ValueError(
                     f"{where}: weight at receptor {receptor!r} must be at least 0, the receptor "
-                    f"gives the sign; got {projection.weight.min()!r}."
+                    f"gives the sign; got {float(projection.weight.min())!r}."
                 )
             if w_min < 0:
                 raise ValueError(
@@ -529,7 +538,10 @@ class Circuit(_Data):
         spec = files.read(path)
         if spec.get("format") != FORMAT or "populations" not in spec:
             raise ValueError(f"{path} holds no circuit of format {FORMAT}.")
-        return Circuit.from_spec(spec)
+        try:
+            return Circuit.from_spec(spec)
+        except ValueError as error:
+            raise ValueError(f"{path} holds no circuit of format {FORMAT}: {error}") from error
 
     def to_spec(self) -> dict[str, Any]:
         """The circuit as nested dictionaries, lists, numbers and arrays."""
@@ -563,35 +575,41 @@ class Circuit(_Data):
 
     @staticmethod
     def from_spec(spec: dict[str, Any]) -> "Circuit":
-        """The circuit that `to_spec` described."""
+        """The circuit that `to_spec` described. Raises ValueError for anything else."""
+        try:
+            return _from_spec(spec)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"this is no record of a circuit: {error!r}") from error
 
-        def model(kinds: Mapping[str, type], spec: dict[str, Any], what: str) -> Any:
-            return from_spec(dict(kinds), spec["kind"], spec["values"], what)
 
-        def item(kinds: Mapping[str, type], spec: dict[str, Any], what: str) -> Any:
-            rest = {key: value for key, value in spec.items() if key != "kind"}
-            return from_spec(dict(kinds), spec["kind"], rest, what)
+def _from_spec(spec: dict[str, Any]) -> Circuit:
+    def model(kinds: Mapping[str, type], spec: dict[str, Any], what: str) -> Any:
+        return from_spec(dict(kinds), spec["kind"], spec["values"], what)
 
-        inputs = {k.__name__: k for k in (SpikeInput, PoissonInput, CurrentInput)}
-        return Circuit(
-            spec["name"],
-            [
-                Population(**{**p, "neuron": model(NEURONS, p["neuron"], "neuron")})
-                for p in spec["populations"]
-            ],
-            [
-                Projection(
-                    **{
-                        **p,
-                        "pattern": item(_PATTERNS, p["pattern"], "pattern"),
-                        "rule": model(RULES, p["rule"], "rule"),
-                    }
-                )
-                for p in spec["projections"]
-            ],
-            [item(inputs, i, "input") for i in spec["inputs"]],
-            [Readout(**r) for r in spec["readouts"]],
-        )
+    def item(kinds: Mapping[str, type], spec: dict[str, Any], what: str) -> Any:
+        rest = {key: value for key, value in spec.items() if key != "kind"}
+        return from_spec(dict(kinds), spec["kind"], rest, what)
+
+    inputs = {k.__name__: k for k in (SpikeInput, PoissonInput, CurrentInput)}
+    return Circuit(
+        spec["name"],
+        [
+            Population(**{**p, "neuron": model(NEURONS, p["neuron"], "neuron")})
+            for p in spec["populations"]
+        ],
+        [
+            Projection(
+                **{
+                    **p,
+                    "pattern": item(_PATTERNS, p["pattern"], "pattern"),
+                    "rule": model(RULES, p["rule"], "rule"),
+                }
+            )
+            for p in spec["projections"]
+        ],
+        [item(inputs, i, "input") for i in spec["inputs"]],
+        [Readout(**r) for r in spec["readouts"]],
+    )
 
 
 def _fields(item: Any) -> dict[str, Any]:

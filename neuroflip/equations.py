@@ -377,9 +377,9 @@ def _expression(
                 negation = isinstance(op, ast.Not)
                 expect(operand, negation, depth)
                 return negation
-            case ast.BoolOp(values=values):
-                for value in values:
-                    expect(value, True, depth)
+            case ast.BoolOp(values=parts):
+                for part in parts:
+                    expect(part, True, depth)
                 return True
             case ast.Compare(left=left, ops=ops, comparators=others) if type(ops[0]) in _OPERATORS:
                 if len(ops) > 1:
@@ -409,7 +409,8 @@ def _emit(node: ast.AST, dialect: Dialect, rename: Mapping[str, str]) -> str:
 
     match node:
         case ast.Constant(value=value):
-            return repr(float(value))  # whole numbers would overflow in compiled code
+            # As a float: whole numbers would overflow in compiled code
+            return repr(float(value))  # type: ignore[arg-type]
         case ast.Name(id=name):
             return rename.get(name, name)
         case ast.UnaryOp(op=ast.Not(), operand=operand):

@@ -9,8 +9,6 @@ import io
 import json
 import os
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,6 @@ from typing import Any
 import numpy as np
 
 _HEADER = "header"
-
-# What json, zipfile, zlib and numpy say of wrong bytes
-_DAMAGE = (ValueError, KeyError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def write(path: str | Path, data: dict[str, Any]) -> None:
@@ -55,8 +50,8 @@ def read(path: str | Path) -> dict[str, Any]:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {key: archive[key] for key in archive.files}
             data = _unpack(json.loads(str(arrays[_HEADER])), arrays)
-    except _DAMAGE as error:
-        raise ValueError(f"{path} is damaged or no neuroflip file: {error}") from None
+    except Exception as error:  # json, zipfile, zlib and numpy say it in many ways
+        raise ValueError(f"{path} is damaged or no neuroflip file: {error}") from error
     if not isinstance(data, dict):
         raise ValueError(f"{path} is damaged or no neuroflip file: it holds no record.")
     return data
@@ -97,7 +92,8 @@ def _pack(data: Any, store: Callable[[np.ndarray[Any, Any]], dict[str, Any]]) ->
     if isinstance(data, np.ndarray):
         return store(data)
     if isinstance(data, dict):
-        return {key: _pack(value, store) for key, value in data.items()}
+        # Keys that begin with $ mark arrays; one of the data's own is given another $
+        return {f"${k}" if k[:1] == "$" else k: _pack(v, store) for k, v in data.items()}
     if isinstance(data, (list, tuple)):
         return [_pack(value, store) for value in data]
     return data.item() if isinstance(data, np.generic) else data
@@ -109,7 +105,7 @@ def _unpack(data: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
             return np.array(data["$array"], dtype=data["dtype"]).reshape(data["shape"])
         if "$npz" in data:
             return arrays[data["$npz"]]
-        return {key: _unpack(value, arrays) for key, value in data.items()}
+        return {k[1:] if k[:1] == "$" else k: _unpack(v, arrays) for k, v in data.items()}
     if isinstance(data, list):
         return [_unpack(value, arrays) for value in data]
     return data

@@ -132,11 +132,14 @@ class Recording(_Data):
         names = {f.name for f in dataclasses.fields(Recording)}
         if data.pop("recording", None) != FORMAT or set(data) != names:
             raise ValueError(f"{path} holds no recording of format {FORMAT}.")
-        data["circuit"] = Circuit.from_spec(data["circuit"])
-        data["drives"] = [
-            Drive({name: tuple(pair) for name, pair in d["events"].items()}, d["currents"])
-            for d in data["drives"]
-        ]
+        try:
+            data["circuit"] = Circuit.from_spec(data["circuit"])
+            data["drives"] = [
+                Drive({name: tuple(pair) for name, pair in d["events"].items()}, d["currents"])
+                for d in data["drives"]
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged: {error!r}") from error
         return Recording(**data)
 
     def plot(self, path: str | Path | None = None, trial: int = 0) -> "Figure":

@@ -126,7 +126,12 @@ def _recorded(
     available = [
         (p.name, variable) for p in circuit.populations for variable in p.neuron.model().variables
     ]
-    for name in [record] if isinstance(record, str) else record:
+    names = [record] if isinstance(record, str) else record
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            f"record must be a name or a list of names, like 'v', 'Q.v' or 'in->Q'; got {record!r}."
+        )
+    for name in names:
         if name in plastic:
             weights[name] = None
             continue

@@ -58,31 +58,44 @@ _NAMES = {
     for name, value in list(globals().items())
     if isinstance(value, float) and not name.startswith("_")
 }
-_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\s*\*?\s*([A-Za-z]+))?\s*")
+_QUANTITY = re.compile(
+    r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\s*\*?\s*([A-Za-z]+))?\s*"
+)
 
 
 def _plain(value: Any, unit: str, name: str) -> np.ndarray[Any, Any]:
-    """Numbers, or Brian2 quantities of the right dimension, as an array of whole or real numbers."""
+    """Numbers, or Brian2 quantities of the right dimension, as an array of real numbers."""
     if isinstance(value, numbers.Rational) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):  # fractions, and whole numbers of any size
             value = float(value)
     if isinstance(value, (list, tuple)) and "brian2" in sys.modules:
-        value = [_plain(v, unit, name) if _dimensions(v) is not None else v for v in value]
-    dimensions = _dimensions(value)
+        value = [_plain(v, unit, name) if dimensions_of(v) is not None else v for v in value]
+    dimensions = dimensions_of(value)
     if dimensions is not None:
-        if unit in _DIMENSIONS and dimensions != (*_DIMENSIONS[unit], 0, 0, 0):
-            raise ValueError(f"{name} must be in {unit}; got the Brian2 quantity {value}.")
+        check_dimensions(dimensions, unit, name, value)
         value = np.array(value, dtype=np.float64, subok=False)
     try:
         array = np.array(value)
     except ValueError:  # of unequal lengths
         array = np.array(None)
     if array.size and array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must be numbers in {unit}; got {value!r}.")
+        raise TypeError(f"{name} must be numbers{_within(unit)}; got {value!r}.")
     return array
 
 
-def _dimensions(value: Any) -> tuple[float, ...] | None:
+def _within(unit: str) -> str:
+    return f" in {unit}" if unit else ""
+
+
+def check_dimensions(
+    dimensions: tuple[float, ...] | None, unit: str, name: str, value: Any = ""
+) -> None:
+    """Raise ValueError for dimensions, of a Brian2 quantity, that are not those of a unit."""
+    if dimensions is not None and unit and dimensions != (*_DIMENSIONS[unit], 0, 0, 0):
+        raise ValueError(f"{name} must be in {unit}; got the Brian2 quantity {value}.")
+
+
+def dimensions_of(value: Any) -> tuple[float, ...] | None:
     """The exponents of the base units of a Brian2 quantity; None for anything else."""
     dimensions = getattr(getattr(value, "dim", None), "_dims", None)
     return None if dimensions is None else tuple(dimensions)
@@ -102,10 +115,10 @@ def as_float(value: Any, unit: str, name: str) -> float:
     except TypeError:
         array = np.zeros(2)
     if array.ndim != 0:
-        raise TypeError(f"{name} must be one number in {unit}; got {value!r}.")
+        raise TypeError(f"{name} must be one number{_within(unit)}; got {value!r}.")
     number = float(array)
     if not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite number in {unit}; got {number}.")
+        raise ValueError(f"{name} must be a finite number{_within(unit)}; got {number}.")
     return number
 
 
@@ -121,9 +134,8 @@ def as_array(value: Any, unit: str, name: str) -> np.ndarray[Any, np.dtype[np.fl
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
         where = f" at index {bad[0]}" if array.ndim else ""
-        within = f" in {unit}" if unit else ""
         raise ValueError(
-            f"{name} must be finite numbers{within}; got {array.flat[bad[0]]}{where}."
+            f"{name} must be finite numbers{_within(unit)}; got {array.flat[bad[0]]}{where}."
         )
     return array
 

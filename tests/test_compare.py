@@ -11,7 +11,7 @@ from neuroflip import rules
 from neuroflip.compare import report_of
 from neuroflip.engines import numba as numba_engine
 from neuroflip.engines.plan import make_plan
-from neuroflip.units import mV, ms
+from neuroflip.units import ms, mV
 
 PULSES = {"S": [50 * ms], "R": [350 * ms]}
 

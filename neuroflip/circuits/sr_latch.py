@@ -55,6 +55,10 @@ def sr_latch(
     if not isinstance(base, LIF):
         raise TypeError(f"sr_latch: neuron must be a nf.LIF; got {neuron!r}.")
     drive = as_float(drive, "A", "sr_latch: drive")
+    inhibition = _at_least_0(inhibition, "A", "inhibition")
+    pulse = _at_least_0(pulse, "A", "pulse")
+    excitation = _at_least_0(excitation, "A", "excitation")
+    delay = _at_least_0(delay, "s", "delay")
     parameters = base.parameters()
     driven, passive = LIF(**parameters | {"drive": drive}), LIF(**parameters | {"drive": 0.0})
     current = drive
@@ -101,3 +105,10 @@ def sr_latch(
         [SpikeInput("S"), SpikeInput("R")],
         [Readout("Q", high="Q", low="Qbar")],
     )
+
+
+def _at_least_0(value: float, unit: str, name: str) -> float:
+    number = as_float(value, unit, f"sr_latch: {name}")
+    if number < 0:
+        raise ValueError(f"sr_latch: {name} must be at least 0 {unit}; got {number!r}.")
+    return number

@@ -35,11 +35,16 @@ def run(job: Job, *, device: str = "cpu", dtype: str = "float64", threads: int =
         raise ValueError(f"unknown dtype {dtype!r}; {nearest(str(dtype), _DTYPES)}")
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads must be a whole number, at least 1; got {threads!r}.")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"unknown device {device!r}: {error}") from None
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with torch.no_grad():
-            return _run(job, torch.device(device), _DTYPES[dtype])
+            return _run(job, place, _DTYPES[dtype])
     finally:
         torch.set_num_threads(before)
 
@@ -143,9 +148,9 @@ def unroll(
     0.951229
     """
     dt, width = as_float(dt, "s", "dt"), as_float(width, "V", "width")
-    for name, value in (("dt", dt), ("width", width)):
+    for argument, value in (("dt", dt), ("width", width)):
         if value <= 0:
-            raise ValueError(f"{name} must be above 0; got {value!r}.")
+            raise ValueError(f"{argument} must be above 0; got {value!r}.")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps must be a whole number, at least 1; got {steps!r}.")
     plan = make_plan(circuit, dt)
@@ -254,7 +259,7 @@ class _Plastic:
         }
         self.weight = weight.expand(trials, -1)
         self.state = {name: torch.zeros_like(self.weight) for name in plastic.model.variables}
-        self.last = 0
+        self.last = torch.zeros(self.weight.shape, dtype=torch.int64, device=device)
         self.slot = torch.tensor(plastic.slot, device=device)
         self.pre = _by_delay(plastic.axonal, plastic.pre, device)
         self.post = _by_delay(plastic.dendritic, plastic.post, device)
@@ -266,19 +271,18 @@ class _Plastic:
 
     def learn(self, side: str, arrived: Tensor, k: int, dt: float) -> None:
         """Run on_pre or on_post at the synapses where a spike arrived."""
-        elapsed = (k - self.last) * dt
-        self.last = k
-        if elapsed > 0:
-            for name, tau in self.model.decay.items():
-                self.state[name] = self.state[name] * torch.exp(-elapsed / self.parameters[tau])
-        old = {**self.state, "w": self.weight}
-        new = self.blocks[side]({**self.parameters, **old})
-        for name, value in new.items():
-            kept = torch.where(arrived > 0, value, old[name])
-            if name == "w":
-                self.weight = kept
-            else:
-                self.state[name] = kept
+        here = arrived > 0
+        elapsed = (k - self.last).to(self.weight.dtype) * dt
+        self.last = torch.where(here, k, self.last)
+        old = {
+            name: self.state[name] * torch.exp(-elapsed / self.parameters[tau])
+            for name, tau in self.model.decay.items()
+        }
+        new = old | self.blocks[side]({**self.parameters, **old, "w": self.weight})
+        for name in self.state:
+            self.state[name] = torch.where(here, new[name], self.state[name])
+        if "w" in new:
+            self.weight = torch.where(here, new["w"], self.weight)
 
 
 def _by_delay(delay: Any, source: Any, device: torch.device) -> list[tuple[int, Tensor, Tensor]]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import neuroflip as nf
 from neuroflip import rules
-from neuroflip.units import mV, ms, nA, pA
+from neuroflip.units import ms, mV, nA, pA
 
 STEPS = 250
 

@@ -10,7 +10,7 @@ from brian2.devices.device import reset_device
 import neuroflip as nf
 from neuroflip import rules
 from neuroflip.engines import brian2 as engine
-from neuroflip.units import mV, ms, nA, pA
+from neuroflip.units import ms, mV, nA, pA
 
 
 def one_neuron(neuron: nf.LIF, **options: object) -> nf.Recording:
