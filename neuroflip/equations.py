@@ -156,7 +156,7 @@ def parse_system(text: str, names: Collection[str], where: str = "") -> tuple[Di
     >>> d.variable, d.unit, d.unless_refractory
     ('x', 'V', True)
     """
-    parsed = []
+    parsed: list[tuple[str, re.Match[str]]] = []
     for line in _lines(text):
         match = re.fullmatch(
             r"d([A-Za-z_]\w*)/dt\s*=([^:]*)(?::\s*(\w+)\s*(\(unless refractory\))?\s*)?", line
