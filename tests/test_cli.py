@@ -147,6 +147,17 @@ def test_run_takes_units_and_parameters() -> None:
     assert found["bits"] == {"Q": 1}
 
 
+def test_a_number_that_is_not_known_is_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = numba_engine.run
+
+    def without_margin(job: Any) -> Any:
+        return [dataclasses.replace(trial, margin=None) for trial in right(job)]
+
+    monkeypatch.setattr(numba_engine, "run", without_margin)
+    assert document("run", "sr_latch", "--duration", "10ms")["threshold_margin"] is None
+    assert "Smallest distance" not in call("run", "sr_latch", "--duration", "10ms").stdout
+
+
 def test_run_text() -> None:
     result = call("run", "sr_latch", "--duration", "0.7")
     found = document("run", "sr_latch", "--duration", "0.7")

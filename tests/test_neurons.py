@@ -243,6 +243,16 @@ def test_coupling_at_extreme_ratios(tau_m: float, tau_s: float, dt: float) -> No
     assert close(after["v"], expected, expected, 6 + 2 * float(max(a, b)))
 
 
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("dt", [1e-9, 1e-6, 1e-4, 0.02, 1.0])
+def test_charging_from_rest_keeps_every_digit(model: Any, dt: float) -> None:
+    """base (1 - exp(-dt/tau)) to a few units in the last place, however small it is."""
+    neuron = model(resistance=1.0, drive=0.25)
+    state = dict.fromkeys(model.model().variables, 0.0)
+    expected = -mpmath.expm1(-mpmath.mpf(dt) / neuron.tau_m) * mpmath.mpf(0.75)
+    assert close(step(neuron, state, 0.5, dt)["v"], expected, expected, 4)
+
+
 def test_update_of_random_parameter_sets() -> None:
     """All terms at once against the matrix exponential of the whole system."""
     rng = np.random.default_rng(1)
@@ -609,6 +619,51 @@ def test_an_update_may_be_a_number(engine: str) -> None:
     assert rec.traces["B.u"][:, 1:].tolist() == [[[0.25]] * 4] * 2
     assert rec.traces["A.n"][:, 1:].tolist() == [[[7.0, 7.0]] * 4] * 2
     assert np.round(rec.spikes["B"] / 1e-4).tolist() == [2, 2]
+
+
+@final
+@dataclass(frozen=True)
+class Subtract(Neuron):
+    """A reset that keeps what was there, so that input of the spike's step shows."""
+
+    refractory: float = parameter(0.0, "s", at_least=0)
+    equations: ClassVar[str] = "dv/dt = 0*v : 1 (unless refractory)"
+    update: ClassVar[str] = "v += 0"
+    threshold: ClassVar[str] = "v > 1"
+    reset: ClassVar[str] = "v -= 1"
+    receptors: ClassVar = {"delta": "v"}
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_the_step_of_a_spike_is_refractory_even_without_a_refractory_period(engine: str) -> None:
+    """Input of step 0 fires step 1; that of step 1 is ignored, that of step 2 taken."""
+    circuit = single(Subtract(), 1.25)
+    rec = simulate(circuit, {"in": [0, 1e-4, 2e-4]}, duration=5e-4, engine=engine, record="v")
+    assert rec.traces["A.v"][:, 0].tolist() == [0, 1.25, 0.25, 1.5, 0.5]
+    assert np.round(rec.spikes["A"] / 1e-4).tolist() == [1, 3]
+
+
+@final
+@dataclass(frozen=True)
+class Free(Neuron):
+    """No variable stands still; the potential stays above threshold for good."""
+
+    refractory: float = parameter(3e-4, "s", at_least=0)
+    equations: ClassVar[str] = "dv/dt = 0*v : 1"
+    update: ClassVar[str] = "v += 0.5"
+    threshold: ClassVar[str] = "v > 1"
+    reset: ClassVar[str] = "v -= 0.25"
+    receptors: ClassVar = {"delta": "v"}
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_a_refractory_neuron_sends_nothing_whatever_its_potential(engine: str) -> None:
+    """Semantics notes 5.1: threshold always true, refractory 3 steps: every third step fires. What
+    is not held goes on, and takes input, in the step of a spike too."""
+    rec = simulate(single(Free(), 4.0), {"in": [2e-4]}, duration=8e-4, engine=engine, record="v")
+    assert np.round(rec.spikes["A"] / 1e-4).tolist() == [2, 5]
+    v = rec.traces["A.v"][:, 0].tolist()
+    assert v == [0, 0.5, 1, 1.5 + 4 - 0.25, 5.75, 6.25, 6.5, 7]
 
 
 @final

@@ -87,13 +87,13 @@ def busy() -> nf.Circuit:
 BUSY: dict[str, Any] = {
     "kick": [[0.001, 0.01, 0.0101], [0.02]],
     "all": [(0.005, 0.03, 50 * pA), (0.02, 1.0, 30 * pA)],
-    "each": np.random.default_rng(3).normal(0, 2e-10, (1000, 3)),
+    "each": np.random.default_rng(3).normal(0, 2e-10, (600, 3)),
 }
 
 
 def run_busy(engine: str = "numba", **options: Any) -> nf.Recording:
     options = {
-        "duration": 0.1,
+        "duration": 0.06,
         "seed": 5,
         "record": ["v", "i_exc", "D->D", "E->E", "kicks"],
         "record_every": 1e-3,
@@ -340,16 +340,16 @@ def test_numba_and_torch_agree_on_a_busy_circuit(runs: dict[str, nf.Recording]) 
 
 def test_shapes_of_results(runs: dict[str, nf.Recording]) -> None:
     for rec in runs.values():
-        assert rec.times.tolist() == [k * 10 * DT for k in range(100)]
-        assert rec.traces["E.v"].shape == (2, 100, 20) and rec.traces["F.v"].shape == (2, 100, 3)
+        assert rec.times.tolist() == [k * 10 * DT for k in range(60)]
+        assert rec.traces["E.v"].shape == (2, 60, 20) and rec.traces["F.v"].shape == (2, 60, 3)
         assert rec.weights["D->D"].shape == (2, 100) and rec.weights["kicks"].shape == (2, 3)
-        assert rec.weight_history["E->E"].shape == (2, 100, 400)
+        assert rec.weight_history["E->E"].shape == (2, 60, 400)
         initial = rec.circuit.synapses(rec.circuit.projections[6]).weight
         assert rec.weight_history["D->D"][:, 0].tolist() == [initial.tolist()] * 2
         for population, times in rec.spikes.items():
             order = np.lexsort((rec.neurons[population], times, rec.trials[population]))
             assert order.tolist() == list(range(times.size))
-            assert set(times.tolist()) <= {k * DT for k in range(1000)}
+            assert set(times.tolist()) <= {k * DT for k in range(600)}
 
 
 @engines
@@ -374,7 +374,7 @@ def test_a_batch_is_its_single_runs(engine: str, runs: dict[str, nf.Recording]) 
 
 def run_busy_given(engine: str, given: Any) -> nf.Recording:
     return nf.simulate(
-        busy(), given, engine=engine, duration=0.1, seed=99, record_every=1e-3,
+        busy(), given, engine=engine, duration=0.06, seed=99, record_every=1e-3,
         record=["v", "i_exc", "D->D", "E->E", "kicks"],
     )  # fmt: skip
 
@@ -395,8 +395,8 @@ def test_running_again_from_what_was_drawn(
 
 def test_threads_change_nothing(runs: dict[str, nf.Recording]) -> None:
     assert same(runs["numba"], run_busy(trials=2, threads=2))
-    many = nf.simulate(busy(), BUSY, duration=0.1, trials=7, threads=3)
-    assert same(many, nf.simulate(busy(), BUSY, duration=0.1, trials=7))
+    many = nf.simulate(busy(), BUSY, duration=0.06, trials=7, threads=3)
+    assert same(many, nf.simulate(busy(), BUSY, duration=0.06, trials=7))
 
 
 def test_torch_threads_are_put_back() -> None:
@@ -419,9 +419,9 @@ def test_the_same_seed_gives_the_same_file(engine: str, suffix: str, tmp_path: P
 
 
 def test_another_seed_or_none_given() -> None:
-    first, second = (nf.simulate(busy(), BUSY, duration=0.1, seed=s) for s in (0, 1))
-    assert first == nf.simulate(busy(), BUSY, duration=0.1)
-    assert first == nf.simulate(busy(), BUSY, duration=0.1, seed=np.int64(0))
+    first, second = (nf.simulate(busy(), BUSY, duration=0.06, seed=s) for s in (0, 1))
+    assert first == nf.simulate(busy(), BUSY, duration=0.06)
+    assert first == nf.simulate(busy(), BUSY, duration=0.06, seed=np.int64(0))
     assert (
         first.drives != second.drives and first.spikes["D"].tolist() != second.spikes["D"].tolist()
     )
