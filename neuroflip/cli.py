@@ -537,7 +537,7 @@ def _text(found: Mapping[str, Any]) -> str:
     if found["weights"]:
         weights = [
             (name, entry["synapses"])
-            + tuple(show(float(entry[key]), entry["unit"]) for key in ("lowest", "mean", "highest"))
+            + tuple(_short(entry[key], entry["unit"]) for key in ("lowest", "mean", "highest"))
             for name, entry in found["weights"].items()
         ]
         columns_ = ("projection", "synapses", "lowest", "mean", "highest")
@@ -548,8 +548,12 @@ def _text(found: Mapping[str, Any]) -> str:
         last.append(f"Bits at the end: {bits}")
     margin = found["threshold_margin"]
     if math.isfinite(margin):
-        last.append(f"Smallest distance to threshold: {show(float(f'{margin:.3g}'), 'V')}")
+        last.append(f"Smallest distance to threshold: {_short(margin, 'V')}")
     return "\n\n".join([*parts, "\n".join(last)]).rstrip()
+
+
+def _short(value: float, unit: str) -> str:
+    return show(float(f"{value:.3g}"), unit)
 
 
 def _window_text(intervals: "Array", analytic: "Array | None", simulated: "Array") -> str:

@@ -5,6 +5,7 @@ import importlib.metadata
 import inspect
 import math
 import platform
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -94,7 +95,10 @@ def simulate(
 def _engine(name: str) -> Callable[..., list[Trial]]:
     if name not in ENGINES:
         raise ValueError(f"unknown engine {name!r}; {nearest(str(name), ENGINES)}")
-    return importlib.import_module(f"neuroflip.engines.{name}").run  # type: ignore[no-any-return]
+    hook = sys.excepthook
+    module = importlib.import_module(f"neuroflip.engines.{name}")
+    sys.excepthook = hook  # Brian2 puts its own there, which reports every error as one of Brian2's
+    return module.run  # type: ignore[no-any-return]
 
 
 def _check_options(run: Callable[..., Any], engine: str, options: dict[str, Any]) -> None:

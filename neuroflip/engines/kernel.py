@@ -28,7 +28,8 @@ import numba
 
 @numba.njit(inline="always")
 def clip(x, low, high):
-    return low if x < low else (high if x > high else x)
+    x = low if x < low else x
+    return high if x > high else x
 
 
 @numba.njit(inline="always")

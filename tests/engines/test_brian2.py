@@ -1,5 +1,8 @@
 """The Brian2 engine: equal time constants, isolation, targets, queues in the dendrite."""
 
+import subprocess
+import sys
+
 import brian2 as b2
 import mpmath
 import numpy as np
@@ -162,3 +165,15 @@ def test_trials_follow_their_own_inputs() -> None:
     assert report.ok, report
     counts = [len(report.recordings["brian2"].trains("Q", trial)[0]) for trial in range(3)]
     assert len(set(counts)) > 1
+
+
+def test_errors_of_the_user_are_not_reported_as_brian2s() -> None:
+    """Importing Brian2 replaces sys.excepthook; a run puts the user's back."""
+    program = """
+import sys
+import neuroflip as nf
+hook = sys.excepthook
+nf.simulate(nf.circuits.sr_latch(), duration=1e-4, engine="brian2")
+assert "brian2" in sys.modules and sys.excepthook is hook
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
