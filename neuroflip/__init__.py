@@ -1,5 +1,7 @@
 """Spiking flip-flop memories, the flip-flop neuron and plasticity rules, checked against Brian2."""
 
+from typing import TYPE_CHECKING, Any
+
 from neuroflip import circuits as circuits
 from neuroflip import rules as rules
 from neuroflip import units as units
@@ -24,4 +26,17 @@ from neuroflip.recording import Recording as Recording
 from neuroflip.simulation import ENGINES as ENGINES
 from neuroflip.simulation import simulate as simulate
 
+if TYPE_CHECKING:
+    from neuroflip.rate import FlipFlop as FlipFlop
+    from neuroflip.rate import FlipFlopCell as FlipFlopCell
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The layers of `neuroflip.rate`, imported when first asked for, as they need torch."""
+    if name in ("FlipFlop", "FlipFlopCell"):
+        from neuroflip import rate
+
+        return getattr(rate, name)
+    raise AttributeError(f"module 'neuroflip' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The command line: `neuroflip list`, `run`, `compare`, `rule` and `data`.
+"""The command line: `neuroflip list`, `run`, `compare`, `rule`, `data` and `bench`.
 
 What a command needs is imported when it runs, so that `neuroflip --help` answers at once.
 """
@@ -53,6 +53,12 @@ data_app = typer.Typer(
     help="Data sets: list them, bring them.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data_app, name="data")
+bench_app = typer.Typer(
+    help="Timings beside the alternatives, measured in one run.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(bench_app, name="bench")
 
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="As `neuroflip list` shows it.")]
 _Duration = Annotated[
@@ -329,6 +335,25 @@ def data_fetch(
     except RuntimeError as error:  # pip failed
         raise OSError(str(error)) from None
     typer.echo(str(path))
+
+
+@bench_app.command("rate")
+def bench_rate(
+    threads: Annotated[str, typer.Option(help="Numbers of threads, separated by commas.")] = "1,2",
+    quick: Annotated[bool, typer.Option("--quick", help="Two sizes, three rounds.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Time the flip-flop layer next to torch's recurrent layers."""
+    from neuroflip.rate.bench import bench, report
+
+    counts = [_value(part.strip(), int, "--threads") for part in threads.split(",")]
+    if min(counts) < 1:
+        raise ValueError(f"--threads must be at least 1; got {threads!r}.")
+    result = bench(counts, quick)
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(report(result))
 
 
 @contextmanager

@@ -1,0 +1,64 @@
+"""The gate functions, for torch tensors and inside compiled loops."""
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numba.extending import overload
+from torch import Tensor
+
+GATES = ("sigmoid", "hard")
+"""The gates: 1/(1 + exp(-z)), and clip(z/4 + 1/2, 0, 1), its tangent at 0, clipped."""
+
+
+def gate_of(z: Tensor, gate: str) -> Tensor:
+    """The gate's value at pre-activation z, any shape.
+
+    >>> gate_of(torch.tensor([-2.0, 0.0, 2.0]), "hard")
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    return torch.sigmoid(z) if gate == "sigmoid" else (z / 4 + 0.5).clamp(0, 1)
+
+
+def slope_of(gated: Tensor, gate: str) -> Tensor:
+    """The gate's derivative, from its value; of the hard gate 0 at the bounds.
+
+    >>> slope_of(torch.tensor([0.5, 1.0]), "hard")
+    tensor([0.2500, 0.0000])
+    """
+    if gate == "hard":
+        return ((gated > 0) & (gated < 1)).to(gated.dtype) / 4
+    return gated * (1 - gated)
+
+
+def sigmoid(z: Any) -> Any:
+    """1/(1 + exp(-z)) within compiled loops."""
+    return 1.0 / (1.0 + math.exp(-z))
+
+
+@overload(sigmoid)
+def _sigmoid_compiled(z: Any) -> Any:
+    """float32: exp by range reduction and a polynomial, so that loops run in vector registers."""
+    if z != numba.float32:
+        return sigmoid
+    one, low, high = np.float32(1), np.float32(-87), np.float32(88)
+    log2e, ln2, ln2_tail = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(
+        -2.12194440e-4
+    )  # fmt: skip
+    magic, bias = np.float32(12582912.0), np.int32(0x4B400000 - 127)
+    c2, c3, c4, c5, c6, c7 = (np.float32(1 / math.factorial(n)) for n in range(2, 8))
+
+    def sigmoid32(z: Any) -> Any:
+        x = -z
+        x = low if x < low else x  # NaN stays NaN
+        x = high if x > high else x
+        shifted = x * log2e + magic  # the nearest whole number is in its last bits
+        n = shifted - magic
+        r = (x - n * ln2) - n * ln2_tail
+        p = one + r * (one + r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7))))))
+        exponent = np.int32(np.float32(shifted).view(np.int32) - bias)
+        return one / (one + p * np.int32(exponent << np.int32(23)).view(np.float32))
+
+    return sigmoid32

@@ -1,0 +1,429 @@
+"""The recurrence h' = J(1-h) + (1-K)h with recurrent gates, forward and hand-derived backward.
+
+Three ways that agree: `unrolled` in plain torch operations, which autograd, torch.export and
+torch.compile follow; and one autograd function without a graph per step, whose loop over time
+runs in numba on the CPU (float32, float64) and in torch elsewhere. With g = dL/dh' (what arrives
+from the output and from the next step),
+
+    dL/dz_J = g (1-h) J'        dL/dz_K = -g h K'        J' = J(1-J) (sigmoid), 1/4 or 0 (hard)
+    dL/dh   = g (1-J-K) + U_J^T dL/dz_J + U_K^T dL/dz_K
+
+and the gradients of the weights are one matrix product each over all steps at the end.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from neuroflip.rate.gates import GATES, gate_of, sigmoid, slope_of
+from neuroflip.rate.threads import share
+
+_FAST = {"contract", "nsz", "arcp"}  # no reordering of sums; NaN and inf are kept
+_ROWS = 4  # sequences that one pass over the weights serves
+_WORK = 2_000_000  # multiplications that are worth a second thread
+
+
+def recurrence(
+    x: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, h0: Tensor, gate: str
+) -> tuple[Tensor, Tensor]:
+    """All states and gates, differentiable in every tensor.
+
+    x: (T, B, I), T at least 1. w_ih: (2H, I), rows [J; K]. w_hh: (2H, H). bias: (2H,).
+    h0: (B, H). gate: "sigmoid" or "hard". Returns h (T, B, H) and the gates (T, B, 2H) as
+    [J, K]. The gates are (0, B, 2H) where nothing asks for a gradient: see `states_and_gates`.
+    A second derivative (create_graph=True) runs step by step.
+
+    >>> one = torch.ones(1, 1)
+    >>> w = torch.tensor([[8.0], [-8.0]])  # set
+    >>> h, _ = recurrence(one[None], w, 0 * w, torch.zeros(2), 0 * one, "hard")
+    >>> h.item()
+    1.0
+    """
+    return _run(x, w_ih, w_hh, bias, h0, gate, False)
+
+
+def states_and_gates(
+    x: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, h0: Tensor, gate: str
+) -> tuple[Tensor, Tensor]:
+    """`recurrence`, with the gates (T, B, 2H) always."""
+    return _run(x, w_ih, w_hh, bias, h0, gate, True)
+
+
+def unrolled(
+    x: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, h0: Tensor, gate: str
+) -> tuple[Tensor, Tensor]:
+    """`states_and_gates` in plain torch operations, differentiable any number of times."""
+    h, states, gates = h0, [], []
+    for z in torch.nn.functional.linear(x, w_ih, bias).unbind(0):
+        both = gate_of(z + h @ w_hh.t(), gate)
+        j, k = both.chunk(2, dim=-1)
+        h = j + (1 - j - k) * h
+        states.append(h)
+        gates.append(both)
+    return torch.stack(states), torch.stack(gates)
+
+
+def _run(
+    x: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, h0: Tensor, gate: str, keep: bool
+) -> tuple[Tensor, Tensor]:
+    given = (x, w_ih, w_hh, bias, h0)
+    if torch.compiler.is_compiling():
+        return unrolled(*given, gate)
+    keep = keep or (torch.is_grad_enabled() and any(t.requires_grad for t in given))
+    h, gates = _Recurrence.apply(*given, gate == "hard", keep)  # type: ignore[no-untyped-call]
+    return h, gates
+
+
+class _Recurrence(torch.autograd.Function):
+    """The loop over time as one node of the graph."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        bias: Tensor,
+        h0: Tensor,
+        hard: bool,
+        keep: bool,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.hard = hard
+        steps, batch, _ = x.shape
+        h = x.new_empty(steps, batch, h0.shape[1])
+        gates = x.new_empty(steps if keep else 0, batch, w_hh.shape[0])
+        forward = _forward_numba if _in_numba(x) else _forward_torch
+        forward(
+            x.contiguous(),
+            w_ih.contiguous(),
+            w_hh.contiguous(),
+            bias.contiguous(),
+            h0.contiguous(),
+            hard,
+            gates,
+            h,
+        )
+        ctx.save_for_backward(x, w_ih, w_hh, bias, h0, gates, h)
+        return h, gates
+
+    @staticmethod
+    def backward(
+        ctx: Any, grad_h: Tensor | None, grad_gates: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        *given, gates, h = ctx.saved_tensors
+        needs = ctx.needs_input_grad
+        if torch.is_grad_enabled():  # create_graph=True
+            return *_graph_of_gradients(given, needs, ctx.hard, grad_h, grad_gates), None, None
+        x, w_ih, w_hh, _, h0 = (t.contiguous() for t in given)
+        if grad_h is None:
+            grad_h = torch.zeros_like(h)
+        if grad_gates is None:
+            grad_gates = gates.new_empty(0, *gates.shape[1:])
+        dz = torch.empty_like(gates)
+        dh = torch.zeros_like(h0)
+        with torch.autocast(x.device.type, enabled=False):
+            backward = _backward_numba if _in_numba(x) else _backward_torch
+            backward(
+                w_hh, h0, gates, h, grad_h.contiguous(), grad_gates.contiguous(), ctx.hard, dz, dh
+            )
+            flat = dz.flatten(0, 1)
+            dx = (flat @ w_ih).view_as(x) if needs[0] else None
+            d_ih = (x.flatten(0, 1).t() @ flat).t() if needs[1] else None  # fast where I is small
+            d_hh = None
+            if needs[2]:
+                d_hh = torch.addmm(
+                    dz[0].t() @ h0, dz[1:].flatten(0, 1).t(), h[:-1].flatten(0, 1)
+                )  # fmt: skip
+            d_bias = flat.sum(dim=0) if needs[3] else None
+        return dx, d_ih, d_hh, d_bias, dh if needs[4] else None, None, None
+
+
+def _graph_of_gradients(
+    given: list[Tensor],
+    needs: Sequence[bool],
+    hard: bool,
+    grad_h: Tensor | None,
+    grad_gates: Tensor | None,
+) -> list[Tensor | None]:
+    """The gradients with a graph of their own, for a second derivative, by way of `unrolled`."""
+    x, w_ih, w_hh, bias, h0 = given
+    results = unrolled(x, w_ih, w_hh, bias, h0, "hard" if hard else "sigmoid")
+    arrived = [(r, g) for r, g in zip(results, (grad_h, grad_gates), strict=True) if g is not None]
+    wanted = [t for t, need in zip(given, needs, strict=False) if need]
+    found = iter(
+        torch.autograd.grad(
+            [r for r, _ in arrived], wanted, [g for _, g in arrived], create_graph=True
+        )
+    )
+    return [next(found) if need else None for _, need in zip(given, needs, strict=False)]
+
+
+def _in_numba(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+
+
+def _forward_torch(
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    bias: Tensor,
+    h0: Tensor,
+    hard: bool,
+    gates: Tensor,
+    h: Tensor,
+) -> None:
+    """Fill gates (T, B, 2H) if it has steps, and h (T, B, H)."""
+    projected = torch.nn.functional.linear(x, w_ih, bias)
+    recurrent = w_hh.t()
+    before = h0
+    for t, z in enumerate(projected.unbind(0)):
+        z.addmm_(before, recurrent)
+        if hard:
+            z.div_(4).add_(0.5).clamp_(0, 1)
+        else:
+            z.sigmoid_()
+        j, k = z.chunk(2, dim=-1)
+        torch.addcmul(j, 1 - j - k, before, out=h[t])
+        before = h[t]
+    if len(gates):
+        gates.copy_(projected)
+
+
+def _backward_torch(
+    w_hh: Tensor,
+    h0: Tensor,
+    gates: Tensor,
+    h: Tensor,
+    grad_h: Tensor,
+    grad_gates: Tensor,
+    hard: bool,
+    dz: Tensor,
+    dh: Tensor,
+) -> None:
+    """Fill dz (T, B, 2H) and dh (B, H), which comes as zeros."""
+    slope = slope_of(gates, GATES[hard])
+    for t in range(len(h) - 1, -1, -1):
+        j, k = gates[t].chunk(2, dim=-1)
+        before = h[t - 1] if t else h0
+        g = grad_h[t] + dh
+        both = torch.cat([g * (1 - before), -g * before], dim=-1)
+        if len(grad_gates):
+            both += grad_gates[t]
+        torch.mul(both, slope[t], out=dz[t])
+        torch.addmm(g * (1 - j - k), dz[t], w_hh, out=dh)
+
+
+def _forward_numba(
+    x: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    bias: Tensor,
+    h0: Tensor,
+    hard: bool,
+    gates: Tensor,
+    h: Tensor,
+) -> None:
+    across = [t.t().contiguous() for t in (w_ih, w_hh)]
+    arrays = [t.detach().numpy() for t in (x, *across, bias, h0, gates, h)]
+    steps, batch, inputs = x.shape
+    _in_threads(
+        lambda start, stop: _forward_rows(*arrays, hard, start, stop),
+        batch,
+        steps * batch * w_hh.shape[0] * (inputs + w_hh.shape[1]),
+    )
+
+
+def _backward_numba(
+    w_hh: Tensor,
+    h0: Tensor,
+    gates: Tensor,
+    h: Tensor,
+    grad_h: Tensor,
+    grad_gates: Tensor,
+    hard: bool,
+    dz: Tensor,
+    dh: Tensor,
+) -> None:
+    arrays = [t.detach().numpy() for t in (w_hh, h0, gates, h, grad_h, grad_gates, dz, dh)]
+    steps, batch, hidden = h.shape
+    _in_threads(
+        lambda start, stop: _backward_rows(*arrays, hard, start, stop),
+        batch,
+        steps * batch * 2 * hidden * hidden,
+    )
+
+
+def _in_threads(work: Callable[[int, int], None], batch: int, products: int) -> None:
+    """Call work(start, stop) over all sequences, in as many threads as torch may use.
+
+    Which sequences share a pass does not depend on the number of threads, so neither does the
+    result.
+    """
+    blocks = math.ceil(batch / _ROWS)
+    count = max(1, min(torch.get_num_threads(), blocks, products // _WORK))
+    cuts = [min(batch, _ROWS * (blocks * n // count)) for n in range(count)] + [batch]
+    share(work, list(itertools.pairwise(cuts)), count)
+
+
+def _kernel(function: Any) -> Any:
+    return njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")(function)
+
+
+@_kernel
+def _add_product(z: Any, v: Any, w: Any, rows: int) -> None:
+    """z (4, N) += v (4, K) w (K, N), of which only `rows` rows are wanted."""
+    inner, columns = w.shape
+    k = 0
+    if rows > 1:
+        z0, z1, z2, z3 = z[0], z[1], z[2], z[3]
+        while k + 4 <= inner:
+            w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
+            a0, a1, a2, a3 = v[0, k], v[0, k + 1], v[0, k + 2], v[0, k + 3]
+            b0, b1, b2, b3 = v[1, k], v[1, k + 1], v[1, k + 2], v[1, k + 3]
+            c0, c1, c2, c3 = v[2, k], v[2, k + 1], v[2, k + 2], v[2, k + 3]
+            d0, d1, d2, d3 = v[3, k], v[3, k + 1], v[3, k + 2], v[3, k + 3]
+            for j in range(columns):
+                z0[j] += a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j]
+                z1[j] += b0 * w0[j] + b1 * w1[j] + b2 * w2[j] + b3 * w3[j]
+                z2[j] += c0 * w0[j] + c1 * w1[j] + c2 * w2[j] + c3 * w3[j]
+                z3[j] += d0 * w0[j] + d1 * w1[j] + d2 * w2[j] + d3 * w3[j]
+            k += 4
+        while k < inner:
+            w0 = w[k]
+            for j in range(columns):
+                z0[j] += v[0, k] * w0[j]
+                z1[j] += v[1, k] * w0[j]
+                z2[j] += v[2, k] * w0[j]
+                z3[j] += v[3, k] * w0[j]
+            k += 1
+    else:
+        z0, v0 = z[0], v[0]
+        while k + 8 <= inner:
+            w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
+            w4, w5, w6, w7 = w[k + 4], w[k + 5], w[k + 6], w[k + 7]
+            a0, a1, a2, a3 = v0[k], v0[k + 1], v0[k + 2], v0[k + 3]
+            b0, b1, b2, b3 = v0[k + 4], v0[k + 5], v0[k + 6], v0[k + 7]
+            for j in range(columns):
+                z0[j] += (a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j]) + (
+                    b0 * w4[j] + b1 * w5[j] + b2 * w6[j] + b3 * w7[j]
+                )
+            k += 8
+        while k < inner:
+            w0, a0 = w[k], v0[k]
+            for j in range(columns):
+                z0[j] += a0 * w0[j]
+            k += 1
+
+
+@_kernel
+def _forward_rows(
+    x: Any,
+    w_ih: Any,
+    w_hh: Any,
+    bias: Any,
+    h0: Any,
+    gates: Any,
+    h: Any,
+    hard: bool,
+    start: int,
+    stop: int,
+) -> None:
+    """Sequences start to stop, four at a time, through all steps. w_ih: (I, 2H), w_hh: (H, 2H)."""
+    steps, _, inputs = x.shape
+    hidden = h0.shape[1]
+    one = bias.dtype.type(1)
+    quarter, half, zero = bias.dtype.type(0.25), bias.dtype.type(0.5), bias.dtype.type(0)
+    z = np.zeros((4, 2 * hidden), bias.dtype)
+    given = np.zeros((4, inputs), bias.dtype)
+    state = np.zeros((4, hidden), bias.dtype)
+    for first in range(start, stop, 4):
+        rows = min(4, stop - first)
+        for r in range(rows):
+            state[r, :] = h0[first + r]
+        for t in range(steps):
+            for r in range(rows):
+                here, drive = z[r], x[t, first + r]
+                for i in range(inputs):
+                    given[r, i] = drive[i]
+                for i in range(2 * hidden):
+                    here[i] = bias[i]
+            _add_product(z, given, w_ih, rows)
+            _add_product(z, state, w_hh, rows)
+            for r in range(rows):
+                here = z[r]
+                if hard:
+                    for i in range(2 * hidden):
+                        value = here[i] * quarter + half
+                        value = one if value > one else value
+                        here[i] = zero if value < zero else value
+                else:
+                    for i in range(2 * hidden):
+                        here[i] = sigmoid(here[i])
+                now, out = state[r], h[t, first + r]
+                for i in range(hidden):
+                    new = here[i] + (one - here[i] - here[hidden + i]) * now[i]
+                    now[i] = new
+                    out[i] = new
+                if gates.shape[0] > 0:
+                    kept = gates[t, first + r]
+                    for i in range(2 * hidden):
+                        kept[i] = here[i]
+
+
+@_kernel
+def _backward_rows(
+    w_hh: Any,
+    h0: Any,
+    gates: Any,
+    h: Any,
+    grad_h: Any,
+    grad_gates: Any,
+    dz: Any,
+    dh: Any,
+    hard: bool,
+    start: int,
+    stop: int,
+) -> None:
+    """Sequences start to stop, four at a time, back through all steps. w_hh: (2H, H)."""
+    steps, _, hidden = h.shape
+    one = w_hh.dtype.type(1)
+    quarter, zero = w_hh.dtype.type(0.25), w_hh.dtype.type(0)
+    d = np.zeros((4, 2 * hidden), w_hh.dtype)
+    back = np.zeros((4, hidden), w_hh.dtype)
+    for first in range(start, stop, 4):
+        rows = min(4, stop - first)
+        back[:] = zero
+        for t in range(steps - 1, -1, -1):
+            for r in range(rows):
+                gate, arrived = gates[t, first + r], grad_h[t, first + r]
+                before = h[t - 1, first + r] if t > 0 else h0[first + r]
+                here, carried = d[r], back[r]
+                for i in range(hidden):
+                    g = arrived[i] + carried[i]
+                    carried[i] = g * (one - gate[i] - gate[hidden + i])
+                    here[i] = g * (one - before[i])
+                    here[hidden + i] = -g * before[i]
+                if grad_gates.shape[0] > 0:
+                    asked = grad_gates[t, first + r]
+                    for i in range(2 * hidden):
+                        here[i] += asked[i]
+                if hard:
+                    for i in range(2 * hidden):
+                        inside = gate[i] > zero and gate[i] < one
+                        here[i] = here[i] * quarter if inside else zero
+                else:
+                    for i in range(2 * hidden):
+                        here[i] *= gate[i] * (one - gate[i])
+                kept = dz[t, first + r]
+                for i in range(2 * hidden):
+                    kept[i] = here[i]
+            _add_product(back, d, w_hh, rows)
+        for r in range(rows):
+            dh[first + r, :] = back[r]
