@@ -40,7 +40,7 @@ def watch_plasticity(
     the turning itself. One event is enough to flip it.
 
     Measured over the first 10 s of all 140 recordings with seed 0: the bit is that of the last
-    event 94 % of the time (86 to 97 %), and always from 75 ms after the sign of the events
+    event 94 % of the time (86 to 97 %), and always from 80 ms after the sign of the events
     changed; the rest is the time that the latch takes to flip and the readout to see it. Layer
     neurons fire at 5 to 53 Hz; 64 % of the weights have risen, the others fallen, by 12 % of
     w_max (rms); 2 % lie on a bound.
