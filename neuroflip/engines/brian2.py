@@ -67,8 +67,7 @@ def _isolated(target: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(catch_logs())
         if target == "cpp_standalone":
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="neuroflip_brian2_"))
-            set_device("cpp_standalone", directory=folder, build_on_run=False)
+            set_device("cpp_standalone", build_on_run=False)
             stack.callback(reset_device)
             stack.callback(lambda: get_device().reinit())
         else:
@@ -83,9 +82,10 @@ def _isolated(target: str) -> Iterator[None]:
 
 def _trial(job: Job, drive: Drive, target: str) -> Trial:
     with _isolated(target):
-        network = _Network(job, drive)
-        network.run()
-        return network.result()
+        with tempfile.TemporaryDirectory(prefix="neuroflip_brian2_") as folder:
+            network = _Network(job, drive, folder)
+            network.run()
+            return network.result()
 
 
 def _n(name: str) -> str:
@@ -99,10 +99,10 @@ def _s(name: str) -> str:
 
 
 class _Network:
-    """The Brian2 objects of one trial."""
+    """The Brian2 objects of one trial. folder: where a standalone program is built."""
 
-    def __init__(self, job: Job, drive: Drive) -> None:
-        self.job, self.drive = job, drive
+    def __init__(self, job: Job, drive: Drive, folder: str) -> None:
+        self.job, self.drive, self.folder = job, drive, folder
         circuit = job.circuit
         self.clock = b2.Clock(dt=job.dt * b2.second)
         self.objects: list[Any] = []
@@ -293,7 +293,7 @@ class _Network:
             namespace={},
         )
         if standalone:
-            get_device().build(compile=True, run=True, with_output=False)
+            get_device().build(directory=self.folder, compile=True, run=True, with_output=False)
         elif self.network.t / b2.second < end - job.dt / 2:
             raise KeyboardInterrupt
 

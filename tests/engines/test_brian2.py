@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import brian2 as b2
 import mpmath
@@ -115,7 +116,8 @@ def test_unknown_target() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["cython", "cpp_standalone"])
-def test_compiled_targets(target: str) -> None:
+def test_compiled_targets(target: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     circuit = nf.Circuit(
         "plastic",
         [nf.Population("A", nf.LIF(drive=200 * pA), size=3)],
@@ -136,6 +138,7 @@ def test_compiled_targets(target: str) -> None:
     )
     assert report.ok, report
     assert report.spikes["brian2"] > 10
+    assert list(tmp_path.iterdir()) == []  # nothing is left where the user stands
 
 
 def test_many_spikes_at_once_in_a_dendrite() -> None:
