@@ -47,8 +47,8 @@ class Chrono:
     ValueError: Chrono.t_max must be a finite number, at least 1 step; got 0.5.
     """
 
-    t_max: float = 100.0
-    """The longest time scale (steps)."""
+    t_max: float = 1000.0
+    """The longest time scale (steps). `neuroflip.sims.hold_init` compares it with a shorter one."""
 
     def __post_init__(self) -> None:
         number = isinstance(self.t_max, int | float) and not isinstance(self.t_max, bool)
@@ -108,7 +108,7 @@ def find_init(init: str | Init) -> Init:
     """The initialisation of that name, or the one given.
 
     >>> find_init("chrono")
-    Chrono(t_max=100.0)
+    Chrono(t_max=1000.0)
     >>> find_init("crono")
     Traceback (most recent call last):
         ...
