@@ -7,7 +7,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -72,10 +72,17 @@ def bench(threads: Sequence[int] = (1, 2), quick: bool = False) -> dict[str, Any
     before, load = torch.get_num_threads(), _load()
     runs = []
     try:
-        for count in threads:
-            torch.set_num_threads(count)
-            for size in SIZES[:2] if quick else SIZES:
-                runs.append({"threads": count, "size": list(size), "layers": _measure(size, quick)})
+        for size in SIZES[:2] if quick else SIZES:
+            batch, steps, inputs, units = size
+            x = torch.randn(steps, batch, inputs)
+            models = {name: build(inputs, units) for name, build in MODELS.items()}
+            peaks = {name: _peak(model, x) for name, model in models.items()}
+            for count in threads:
+                torch.set_num_threads(count)
+                layers = _measure(models, x, rounds=3 if quick else 5)
+                for name, peak in peaks.items():
+                    layers[name]["peak_bytes"] = peak
+                runs.append({"threads": count, "size": list(size), "layers": layers})
     finally:
         torch.set_num_threads(before)
     return {
@@ -89,7 +96,7 @@ def bench(threads: Sequence[int] = (1, 2), quick: bool = False) -> dict[str, Any
 def report(result: dict[str, Any]) -> str:
     """The result of `bench` as tables."""
     rows = []
-    for run in result["runs"]:
+    for run in sorted(result["runs"], key=lambda run: int(run["threads"])):
         cells = [
             f"{1e3 * v['forward_s']:.1f} / {1e3 * v['both_s']:.1f} / {v['peak_bytes'] / 2**20:.0f}"
             for v in run["layers"].values()
@@ -111,13 +118,11 @@ def report(result: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _measure(size: tuple[int, int, int, int], quick: bool) -> dict[str, dict[str, float]]:
-    batch, steps, inputs, units = size
-    x = torch.randn(steps, batch, inputs)
-    models = {name: build(inputs, units) for name, build in MODELS.items()}
+def _measure(
+    models: Mapping[str, nn.Module], x: Tensor, rounds: int
+) -> dict[str, dict[str, float]]:
     times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in models}
-    peaks = {name: _peak(model, x) for name, model in models.items()}
-    for _ in range(3 if quick else 5):
+    for _ in range(rounds):
         for name, model in models.items():
             times[name].append(_once(model, x))
     return {
@@ -125,7 +130,6 @@ def _measure(size: tuple[int, int, int, int], quick: bool) -> dict[str, dict[str
             "forward_s": statistics.median(t[0] for t in taken),
             "both_s": statistics.median(t[1] for t in taken),
             "cpu_s": statistics.median(t[2] for t in taken),
-            "peak_bytes": peaks[name],
         }
         for name, taken in times.items()
     }
@@ -143,6 +147,7 @@ def _once(model: nn.Module, x: Tensor) -> tuple[float, float, float]:
 
 def _peak(model: nn.Module, x: Tensor) -> int:
     """The most tensor memory that one forward and backward pass holds (bytes)."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler else writes to stderr
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:

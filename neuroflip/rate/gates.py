@@ -9,6 +9,8 @@ import torch
 from numba.extending import overload
 from torch import Tensor
 
+from neuroflip.rate.threads import compiled
+
 GATES = ("sigmoid", "hard")
 """The gates: 1/(1 + exp(-z)), and clip(z/4 + 1/2, 0, 1), its tangent at 0, clipped."""
 
@@ -62,3 +64,31 @@ def _sigmoid_compiled(z: Any) -> Any:
         return one / (one + p * np.int32(exponent << np.int32(23)).view(np.float32))
 
     return sigmoid32
+
+
+@compiled
+def open_gates(z: Any, bias: Any, hard: bool, gates: Any) -> None:
+    """gates = gate(z + bias), of one row."""
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    quarter, half = z.dtype.type(0.25), z.dtype.type(0.5)
+    if hard:
+        for i in range(gates.size):
+            x = (z[i] + bias[i]) * quarter + half
+            x = zero if x < zero else x  # NaN stays NaN
+            gates[i] = one if x > one else x
+    else:
+        for i in range(gates.size):
+            gates[i] = sigmoid(z[i] + bias[i])
+
+
+@compiled
+def through_gates(d: Any, hard: bool, gates: Any) -> None:
+    """Gradients of gates become, in place, those of their pre-activations; of one row."""
+    zero, quarter, one = d.dtype.type(0), d.dtype.type(0.25), d.dtype.type(1)
+    if hard:
+        for i in range(d.size):
+            inside = (zero < gates[i]) & (gates[i] < one)
+            d[i] = d[i] * quarter if inside else zero
+    else:
+        for i in range(d.size):
+            d[i] *= gates[i] * (one - gates[i])

@@ -16,16 +16,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from neuroflip.rate.gates import GATES, gate_of, sigmoid, slope_of
+from neuroflip.rate.full_loops import backward_loop, forward_loop
+from neuroflip.rate.gates import GATES, gate_of, slope_of
+from neuroflip.rate.products import ROWS
 from neuroflip.rate.threads import share
 
-_FAST = {"contract", "nsz", "arcp"}  # no reordering of sums; NaN and inf are kept
-_ROWS = 4  # sequences that one pass over the weights serves
 _WORK = 2_000_000  # multiplications that are worth a second thread
 
 
@@ -100,16 +98,7 @@ class _Recurrence(torch.autograd.Function):
         h = x.new_empty(steps, batch, h0.shape[1])
         gates = x.new_empty(steps if keep else 0, batch, w_hh.shape[0])
         forward = _forward_numba if _in_numba(x) else _forward_torch
-        forward(
-            x.contiguous(),
-            w_ih.contiguous(),
-            w_hh.contiguous(),
-            bias.contiguous(),
-            h0.contiguous(),
-            hard,
-            gates,
-            h,
-        )
+        forward(hard, *(t.contiguous() for t in (x, w_ih, w_hh, bias, h0)), gates, h)
         ctx.save_for_backward(x, w_ih, w_hh, bias, h0, gates, h)
         return h, gates
 
@@ -130,9 +119,8 @@ class _Recurrence(torch.autograd.Function):
         dh = torch.zeros_like(h0)
         with torch.autocast(x.device.type, enabled=False):
             backward = _backward_numba if _in_numba(x) else _backward_torch
-            backward(
-                w_hh, h0, gates, h, grad_h.contiguous(), grad_gates.contiguous(), ctx.hard, dz, dh
-            )
+            arrived = (grad_h.contiguous(), grad_gates.contiguous())
+            backward(ctx.hard, w_hh, h0, gates, h, *arrived, dz, dh)
             flat = dz.flatten(0, 1)
             dx = (flat @ w_ih).view_as(x) if needs[0] else None
             d_ih = (x.flatten(0, 1).t() @ flat).t() if needs[1] else None  # fast where I is small
@@ -169,17 +157,9 @@ def _in_numba(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
-def _forward_torch(
-    x: Tensor,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    bias: Tensor,
-    h0: Tensor,
-    hard: bool,
-    gates: Tensor,
-    h: Tensor,
-) -> None:
+def _forward_torch(hard: bool, *tensors: Tensor) -> None:
     """Fill gates (T, B, 2H) if it has steps, and h (T, B, H)."""
+    x, w_ih, w_hh, bias, h0, gates, h = tensors
     projected = torch.nn.functional.linear(x, w_ih, bias)
     recurrent = w_hh.t()
     before = h0
@@ -196,18 +176,9 @@ def _forward_torch(
         gates.copy_(projected)
 
 
-def _backward_torch(
-    w_hh: Tensor,
-    h0: Tensor,
-    gates: Tensor,
-    h: Tensor,
-    grad_h: Tensor,
-    grad_gates: Tensor,
-    hard: bool,
-    dz: Tensor,
-    dh: Tensor,
-) -> None:
+def _backward_torch(hard: bool, *tensors: Tensor) -> None:
     """Fill dz (T, B, 2H) and dh (B, H), which comes as zeros."""
+    w_hh, h0, gates, h, grad_h, grad_gates, dz, dh = tensors
     slope = slope_of(gates, GATES[hard])
     for t in range(len(h) - 1, -1, -1):
         j, k = gates[t].chunk(2, dim=-1)
@@ -220,41 +191,23 @@ def _backward_torch(
         torch.addmm(g * (1 - j - k), dz[t], w_hh, out=dh)
 
 
-def _forward_numba(
-    x: Tensor,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    bias: Tensor,
-    h0: Tensor,
-    hard: bool,
-    gates: Tensor,
-    h: Tensor,
-) -> None:
-    across = [t.t().contiguous() for t in (w_ih, w_hh)]
-    arrays = [t.detach().numpy() for t in (x, *across, bias, h0, gates, h)]
+def _forward_numba(hard: bool, *tensors: Tensor) -> None:
+    x, w_ih, w_hh, *others = tensors
+    across = (t.t().contiguous() for t in (w_ih, w_hh))
+    arrays = [t.detach().numpy() for t in (x, *across, *others)]
     steps, batch, inputs = x.shape
     _in_threads(
-        lambda start, stop: _forward_rows(*arrays, hard, start, stop),
+        lambda start, stop: forward_loop(*arrays, hard, start, stop),
         batch,
         steps * batch * w_hh.shape[0] * (inputs + w_hh.shape[1]),
     )
 
 
-def _backward_numba(
-    w_hh: Tensor,
-    h0: Tensor,
-    gates: Tensor,
-    h: Tensor,
-    grad_h: Tensor,
-    grad_gates: Tensor,
-    hard: bool,
-    dz: Tensor,
-    dh: Tensor,
-) -> None:
-    arrays = [t.detach().numpy() for t in (w_hh, h0, gates, h, grad_h, grad_gates, dz, dh)]
-    steps, batch, hidden = h.shape
+def _backward_numba(hard: bool, *tensors: Tensor) -> None:
+    arrays = [t.detach().numpy() for t in tensors]
+    steps, batch, hidden = tensors[3].shape
     _in_threads(
-        lambda start, stop: _backward_rows(*arrays, hard, start, stop),
+        lambda start, stop: backward_loop(*arrays, hard, start, stop),
         batch,
         steps * batch * 2 * hidden * hidden,
     )
@@ -266,164 +219,7 @@ def _in_threads(work: Callable[[int, int], None], batch: int, products: int) -> 
     Which sequences share a pass does not depend on the number of threads, so neither does the
     result.
     """
-    blocks = math.ceil(batch / _ROWS)
+    blocks = math.ceil(batch / ROWS)
     count = max(1, min(torch.get_num_threads(), blocks, products // _WORK))
-    cuts = [min(batch, _ROWS * (blocks * n // count)) for n in range(count)] + [batch]
+    cuts = [min(batch, ROWS * (blocks * n // count)) for n in range(count)] + [batch]
     share(work, list(itertools.pairwise(cuts)), count)
-
-
-def _kernel(function: Any) -> Any:
-    return njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")(function)
-
-
-@_kernel
-def _add_product(z: Any, v: Any, w: Any, rows: int) -> None:
-    """z (4, N) += v (4, K) w (K, N), of which only `rows` rows are wanted."""
-    inner, columns = w.shape
-    k = 0
-    if rows > 1:
-        z0, z1, z2, z3 = z[0], z[1], z[2], z[3]
-        while k + 4 <= inner:
-            w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
-            a0, a1, a2, a3 = v[0, k], v[0, k + 1], v[0, k + 2], v[0, k + 3]
-            b0, b1, b2, b3 = v[1, k], v[1, k + 1], v[1, k + 2], v[1, k + 3]
-            c0, c1, c2, c3 = v[2, k], v[2, k + 1], v[2, k + 2], v[2, k + 3]
-            d0, d1, d2, d3 = v[3, k], v[3, k + 1], v[3, k + 2], v[3, k + 3]
-            for j in range(columns):
-                z0[j] += a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j]
-                z1[j] += b0 * w0[j] + b1 * w1[j] + b2 * w2[j] + b3 * w3[j]
-                z2[j] += c0 * w0[j] + c1 * w1[j] + c2 * w2[j] + c3 * w3[j]
-                z3[j] += d0 * w0[j] + d1 * w1[j] + d2 * w2[j] + d3 * w3[j]
-            k += 4
-        while k < inner:
-            w0 = w[k]
-            for j in range(columns):
-                z0[j] += v[0, k] * w0[j]
-                z1[j] += v[1, k] * w0[j]
-                z2[j] += v[2, k] * w0[j]
-                z3[j] += v[3, k] * w0[j]
-            k += 1
-    else:
-        z0, v0 = z[0], v[0]
-        while k + 8 <= inner:
-            w0, w1, w2, w3 = w[k], w[k + 1], w[k + 2], w[k + 3]
-            w4, w5, w6, w7 = w[k + 4], w[k + 5], w[k + 6], w[k + 7]
-            a0, a1, a2, a3 = v0[k], v0[k + 1], v0[k + 2], v0[k + 3]
-            b0, b1, b2, b3 = v0[k + 4], v0[k + 5], v0[k + 6], v0[k + 7]
-            for j in range(columns):
-                z0[j] += (a0 * w0[j] + a1 * w1[j] + a2 * w2[j] + a3 * w3[j]) + (
-                    b0 * w4[j] + b1 * w5[j] + b2 * w6[j] + b3 * w7[j]
-                )
-            k += 8
-        while k < inner:
-            w0, a0 = w[k], v0[k]
-            for j in range(columns):
-                z0[j] += a0 * w0[j]
-            k += 1
-
-
-@_kernel
-def _forward_rows(
-    x: Any,
-    w_ih: Any,
-    w_hh: Any,
-    bias: Any,
-    h0: Any,
-    gates: Any,
-    h: Any,
-    hard: bool,
-    start: int,
-    stop: int,
-) -> None:
-    """Sequences start to stop, four at a time, through all steps. w_ih: (I, 2H), w_hh: (H, 2H)."""
-    steps, _, inputs = x.shape
-    hidden = h0.shape[1]
-    one = bias.dtype.type(1)
-    quarter, half, zero = bias.dtype.type(0.25), bias.dtype.type(0.5), bias.dtype.type(0)
-    z = np.zeros((4, 2 * hidden), bias.dtype)
-    given = np.zeros((4, inputs), bias.dtype)
-    state = np.zeros((4, hidden), bias.dtype)
-    for first in range(start, stop, 4):
-        rows = min(4, stop - first)
-        for r in range(rows):
-            state[r, :] = h0[first + r]
-        for t in range(steps):
-            for r in range(rows):
-                here, drive = z[r], x[t, first + r]
-                for i in range(inputs):
-                    given[r, i] = drive[i]
-                for i in range(2 * hidden):
-                    here[i] = bias[i]
-            _add_product(z, given, w_ih, rows)
-            _add_product(z, state, w_hh, rows)
-            for r in range(rows):
-                here = z[r]
-                if hard:
-                    for i in range(2 * hidden):
-                        value = here[i] * quarter + half
-                        value = one if value > one else value
-                        here[i] = zero if value < zero else value
-                else:
-                    for i in range(2 * hidden):
-                        here[i] = sigmoid(here[i])
-                now, out = state[r], h[t, first + r]
-                for i in range(hidden):
-                    new = here[i] + (one - here[i] - here[hidden + i]) * now[i]
-                    now[i] = new
-                    out[i] = new
-                if gates.shape[0] > 0:
-                    kept = gates[t, first + r]
-                    for i in range(2 * hidden):
-                        kept[i] = here[i]
-
-
-@_kernel
-def _backward_rows(
-    w_hh: Any,
-    h0: Any,
-    gates: Any,
-    h: Any,
-    grad_h: Any,
-    grad_gates: Any,
-    dz: Any,
-    dh: Any,
-    hard: bool,
-    start: int,
-    stop: int,
-) -> None:
-    """Sequences start to stop, four at a time, back through all steps. w_hh: (2H, H)."""
-    steps, _, hidden = h.shape
-    one = w_hh.dtype.type(1)
-    quarter, zero = w_hh.dtype.type(0.25), w_hh.dtype.type(0)
-    d = np.zeros((4, 2 * hidden), w_hh.dtype)
-    back = np.zeros((4, hidden), w_hh.dtype)
-    for first in range(start, stop, 4):
-        rows = min(4, stop - first)
-        back[:] = zero
-        for t in range(steps - 1, -1, -1):
-            for r in range(rows):
-                gate, arrived = gates[t, first + r], grad_h[t, first + r]
-                before = h[t - 1, first + r] if t > 0 else h0[first + r]
-                here, carried = d[r], back[r]
-                for i in range(hidden):
-                    g = arrived[i] + carried[i]
-                    carried[i] = g * (one - gate[i] - gate[hidden + i])
-                    here[i] = g * (one - before[i])
-                    here[hidden + i] = -g * before[i]
-                if grad_gates.shape[0] > 0:
-                    asked = grad_gates[t, first + r]
-                    for i in range(2 * hidden):
-                        here[i] += asked[i]
-                if hard:
-                    for i in range(2 * hidden):
-                        inside = gate[i] > zero and gate[i] < one
-                        here[i] = here[i] * quarter if inside else zero
-                else:
-                    for i in range(2 * hidden):
-                        here[i] *= gate[i] * (one - gate[i])
-                kept = dz[t, first + r]
-                for i in range(2 * hidden):
-                    kept[i] = here[i]
-            _add_product(back, d, w_hh, rows)
-        for r in range(rows):
-            dh[first + r, :] = back[r]

@@ -150,7 +150,8 @@ class FlipFlop(nn.Module):
         gates: J and K of the last layer at each step, each like output, differentiable.
 
         Second derivatives need the full recurrence. Under autocast all runs in the type of the
-        parameters. float16 and bfloat16 need the full recurrence too.
+        parameters. torch.export unrolls the loop, so that the number of steps is fixed;
+        torch.compile leaves the layer as it is.
         ValueError for tensors of another shape or type, and for sequences without steps.
         """
         packed = input if isinstance(input, PackedSequence) else None
@@ -174,7 +175,11 @@ class FlipFlop(nn.Module):
             _require_finite("input", x)
             _require_finite("hx", h0)
         with torch.autocast(x.device.type, enabled=False):
-            out, h_n, gates = self._run(x, h0, lengths, return_gates)
+            run = self._run
+            if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+                # It would unroll the steps; it leaves torch.nn.RNN as it is, too
+                run = torch.compiler.disable(run)  # type: ignore[no-untyped-call]
+            out, h_n, gates = run(x, h0, lengths, return_gates)
         if self.check_finite:
             _require_finite("output", out)
 
@@ -242,24 +247,21 @@ class FlipFlop(nn.Module):
             run = states_and_gates if want_gates else recurrence
             h, both = run(x, w_ih, w_hh, bias, h0, self.gate)
             return h, both if want_gates else None
-        z = nn.functional.linear(x, w_ih, bias)
-        zj, zk = z.chunk(2, dim=-1)
-        if self.recurrence == "none":
-            from neuroflip.rate.scan import flipflop_scan
+        from neuroflip.rate.scan import driven_scan
 
-            h = flipflop_scan(zj, zk, h0, self.gate)
-            return h, gate_of(z, self.gate) if want_gates else None
-        from neuroflip.rate.scan import diagonal_scan
-
-        own = self._of("weight_hh", layer, direction)
-        # Where each step is dear, all at once; the compiled loop of the CPU is faster in turn
-        method = "sequential" if x.device.type == "cpu" else "newton"
-        u_j, u_k = own.chunk(2)
-        h, _ = diagonal_scan(zj, zk, u_j, u_k, h0, self.gate, method)
+        wide = torch.promote_types(x.dtype, torch.float32)  # the scans know no half precision
+        own = None
+        if self.recurrence == "diagonal":
+            own = self._of("weight_hh", layer, direction).to(wide)
+        drive, weight, start = x.to(wide), w_ih.to(wide), h0.to(wide)
+        offset = None if bias is None else bias.to(wide)
+        h = driven_scan(drive, weight, offset, own, start, self.gate)
         if not want_gates:
-            return h, None
-        before = torch.cat([h0.unsqueeze(0), h[:-1]])
-        return h, gate_of(z + own * before.repeat(1, 1, 2), self.gate)
+            return h.to(x.dtype), None
+        z = nn.functional.linear(drive, weight, offset)
+        if own is not None:
+            z = z + own * torch.cat([start.unsqueeze(0), h[:-1]]).repeat(1, 1, 2)
+        return h.to(x.dtype), gate_of(z, self.gate).to(x.dtype)
 
     def _check_input(self, x: Tensor, packed: bool) -> None:
         if x.dim() not in (2, 3):

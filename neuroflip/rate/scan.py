@@ -15,18 +15,15 @@ from torch import Tensor
 
 from neuroflip.errors import nearest
 from neuroflip.rate.gates import GATES, gate_of, slope_of
-from neuroflip.rate.scan_loops import (
-    ends_loop,
-    gated_backwards_loop,
-    gated_loop,
-    linear_loop,
-)
+from neuroflip.rate.products import ROWS
+from neuroflip.rate.scan_loops import ends_loop, gated_backwards_loop, gated_loop, linear_loop
 from neuroflip.rate.threads import share
 
 METHODS = ("newton", "sequential")
 
 _LINE = 16  # units in one task at least: a cache line of float32
 _SMALL = 1 << 15  # elements below which threads cost more than they save
+_NEAR = 1 << 18  # bytes of weights that stay in a core's cache
 
 
 class ScanInfo(NamedTuple):
@@ -54,7 +51,8 @@ def linear_scan(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
     >>> linear_scan(a, b, torch.tensor([[3.0]])).flatten().tolist()
     [7.0, -6.0]
     """
-    _check({"a": a, "b": b}, {"h0": h0})
+    _check_sequence("a", a)
+    _check_like("a", a, b=(b, a.shape), h0=(h0, a.shape[1:]))
     if _traced():
         return _associative(a, b, h0)
     return cast(Tensor, _Linear.apply(a, b, h0))  # type: ignore[no-untyped-call]
@@ -66,23 +64,19 @@ def flipflop_scan(zj: Tensor, zk: Tensor, h0: Tensor, gate: str = "sigmoid") -> 
         J = gate(zj)    K = gate(zk)    h_t = J_t (1 - h_{t-1}) + (1 - K_t) h_{t-1}
 
     (Kumari, Chandrasekaran & Chakravarthy 2023, doi:10.1007/s00521-023-08552-7, without their
-    recurrent weights). zj, zk: (T, B, H), any strides; the two halves of one matrix product are
-    read in place. h0: (B, H). gate: "sigmoid" or "hard"; the hard gate is clip(z/4 + 1/2, 0, 1),
-    with derivative 1/4 strictly inside and 0 elsewhere. Its 0 and 1 hold and toggle exactly.
-    Returns h, (T, B, H); keeps J, K and h for the backward pass. Errors as `linear_scan`, and
-    ValueError for an unknown gate.
+    recurrent weights). zj, zk: (T, B, H), any strides. h0: (B, H). gate: "sigmoid" or "hard"; the
+    hard gate is clip(z/4 + 1/2, 0, 1), with derivative 1/4 strictly inside and 0 elsewhere. Its 0
+    and 1 hold and toggle exactly. Returns h, (T, B, H); keeps J, K and h for the backward pass.
+    Errors as `linear_scan`, and ValueError for an unknown gate.
 
     >>> toggle = torch.full((3, 1, 1), 2.0)
     >>> flipflop_scan(toggle, toggle, torch.zeros(1, 1), "hard").flatten().tolist()
     [1.0, 0.0, 1.0]
     """
-    _check({"zj": zj, "zk": zk}, {"h0": h0})
-    hard = _is_hard(gate)
-    if _traced():
-        j, k = _gate(zj, hard), _gate(zk, hard)
-        return _associative(1 - j - k, j, h0)
-    out = _Gated.apply(zj, zk, None, None, h0, hard, None)  # type: ignore[no-untyped-call]
-    return cast(Tensor, out)
+    _check_sequence("zj", zj)
+    _check_like("zj", zj, zk=(zk, zj.shape), h0=(h0, zj.shape[1:]))
+    _check_gate(gate)
+    return _gated(torch.cat([zj, zk], dim=-1), None, h0, gate)
 
 
 def diagonal_scan(
@@ -122,8 +116,12 @@ def diagonal_scan(
     >>> h.flatten().round(decimals=3).tolist(), info.fallback
     ([0.982, 0.985, 0.988], False)
     """
-    _check({"zj": zj, "zk": zk}, {"h0": h0}, {"u_j": u_j, "u_k": u_k})
-    hard = _is_hard(gate)
+    _check_sequence("zj", zj)
+    units = zj.shape[2:]
+    _check_like(
+        "zj", zj, zk=(zk, zj.shape), h0=(h0, zj.shape[1:]), u_j=(u_j, units), u_k=(u_k, units)
+    )
+    _check_gate(gate)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; {nearest(str(method), METHODS)}")
     if tol is None:
@@ -132,51 +130,83 @@ def diagonal_scan(
         raise ValueError(f"tol must be above 0, or None; got {tol!r}.")
     if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
         raise ValueError(f"max_iter must be a whole number, at least 1; got {max_iter!r}.")
-    if _traced():
-        return _walk(zj, zk, u_j, u_k, h0, hard), ScanInfo(0, 0.0, False)
+    z, u = torch.cat([zj, zk], dim=-1), torch.cat([u_j, u_k])
     solution, info = None, ScanInfo(0, 0.0, False)
-    if method == "newton":
+    if method == "newton" and not _traced():
         with torch.no_grad():
-            found, info = _newton(zj, zk, u_j, u_k, h0, hard, tol, max_iter)
+            found, info = _newton(z, u, h0, gate, tol, max_iter)
         solution = None if info.fallback else found
-    out = _Gated.apply(zj, zk, u_j, u_k, h0, hard, solution)  # type: ignore[no-untyped-call]
-    return cast(Tensor, out), info
+    return _gated(z, u, h0, gate, solution), info
+
+
+def driven_scan(
+    x: Tensor, weight: Tensor, bias: Tensor | None, u: Tensor | None, h0: Tensor, gate: str
+) -> Tensor:
+    """A layer of flip-flop neurons on x: z = weight x + bias, and the scan, in one pass.
+
+    x: (T, B, I). weight: (2H, I), rows [J; K]. bias: (2H,) or None. u: (2H,) for gates that see
+    their own state, as in `diagonal_scan`, or None, as in `flipflop_scan`. h0: (B, H).
+    Returns h, (T, B, H); keeps x, J, K and h for the backward pass. Errors as `diagonal_scan`.
+
+    On the CPU z and its gradient are never stored, unless the weights are many.
+
+    >>> toggle, h0 = torch.full((2, 1), 2.0), torch.zeros(1, 1)
+    >>> driven_scan(torch.ones(3, 1, 1), toggle, None, None, h0, "hard").flatten().tolist()
+    [1.0, 0.0, 1.0]
+    """
+    _check_sequence("x", x)
+    _check_sequence("h0", h0, "BH")
+    rows = 2 * h0.shape[1]
+    _check_like("x", x, weight=(weight, (rows, x.shape[2])), h0=(h0, (x.shape[1], rows // 2)))
+    for name, tensor in (("bias", bias), ("u", u)):
+        if tensor is not None:
+            _check_like("x", x, **{name: (tensor, (rows,))})
+    _check_gate(gate)
+    states = x.new_empty(()).expand(*x.shape[:2], rows // 2)
+    if _in_loops(states) and weight.numel() * weight.element_size() <= _NEAR:
+        return _apply(x, weight, bias, u, h0, gate, None)
+    z = torch.nn.functional.linear(x, weight, bias)
+    if u is None or x.device.type == "cpu":  # where steps are cheap they are taken in turn
+        return _gated(z, u, h0, gate)
+    (zj, zk), (u_j, u_k) = z.chunk(2, dim=-1), u.chunk(2)
+    return diagonal_scan(zj, zk, u_j, u_k, h0, gate)[0]
 
 
 # --- Checks -------------------------------------------------------------------------------------
 
 
-def _check(
-    sequences: dict[str, Tensor], states: dict[str, Tensor], units: dict[str, Tensor] | None = None
-) -> None:
-    """Raise unless the tensors are (T, B, H), (B, H) and (H,), of one dtype and device."""
-    first, like = next(iter(sequences.items()))
-    for name, tensor in {**sequences, **states, **(units or {})}.items():
+def _check_sequence(name: str, tensor: Tensor, dims: str = "TBH") -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor; got {type(tensor).__name__}.")
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name} must be float32 or float64; got {tensor.dtype}.")
+    if tensor.ndim != len(dims) or 0 in tensor.shape:
+        raise ValueError(
+            f"{name} must have shape ({', '.join(dims)}), each at least 1; "
+            f"got {tuple(tensor.shape)}."
+        )
+
+
+def _check_like(first: str, like: Tensor, **others: tuple[Tensor, tuple[int, ...]]) -> None:
+    """Raise unless the others have the type and device of the first, and their shapes."""
+    for name, (tensor, shape) in others.items():
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{name} must be a torch.Tensor; got {type(tensor).__name__}.")
-        if tensor.dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"{name} must be float32 or float64; got {tensor.dtype}.")
         if tensor.dtype != like.dtype or tensor.device != like.device:
             raise TypeError(
                 f"{name} must be {like.dtype} on {like.device}, as {first}; "
                 f"got {tensor.dtype} on {tensor.device}."
             )
-        if name == first and (tensor.ndim != 3 or 0 in tensor.shape):
+        if tensor.shape != shape:
             raise ValueError(
-                f"{name} must have shape (T, B, H), each at least 1; got {tuple(tensor.shape)}."
-            )
-        expected = like.shape if name in sequences else like.shape[1 if name in states else 2 :]
-        if tensor.shape != expected:
-            raise ValueError(
-                f"{name} must have shape {tuple(expected)}, as {first} is {tuple(like.shape)}; "
+                f"{name} must have shape {tuple(shape)}, as {first} is {tuple(like.shape)}; "
                 f"got {tuple(tensor.shape)}."
             )
 
 
-def _is_hard(gate: str) -> bool:
+def _check_gate(gate: str) -> None:
     if gate not in GATES:
         raise ValueError(f"unknown gate {gate!r}; {nearest(str(gate), GATES)}")
-    return gate == "hard"
 
 
 def _traced() -> bool:
@@ -184,14 +214,6 @@ def _traced() -> bool:
 
 
 # --- Plain torch --------------------------------------------------------------------------------
-
-
-def _gate(z: Tensor, hard: bool) -> Tensor:
-    return gate_of(z, GATES[hard])
-
-
-def _slope(gated: Tensor, hard: bool) -> Tensor:
-    return slope_of(gated, GATES[hard])
 
 
 def _associative(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
@@ -211,25 +233,32 @@ def _combine(a: Tensor, b: Tensor) -> Tensor:
     return torch.cat([pairs, even[-1:]]) if steps % 2 else pairs
 
 
-def _walk(zj: Tensor, zk: Tensor, u_j: Tensor, u_k: Tensor, h0: Tensor, hard: bool) -> Tensor:
+def _both(x: Tensor) -> Tensor:
+    """[x, x]: what both gates of a unit see of it."""
+    return torch.cat([x, x], dim=-1)
+
+
+def _before(h: Tensor, h0: Tensor) -> Tensor:
+    """h_{t-1}, (T, B, H)."""
+    return torch.cat([h0[None], h[:-1]])
+
+
+def _step(both: Tensor, past: Tensor) -> Tensor:
+    j, k = both.chunk(2, dim=-1)
+    return j * (1 - past) + (1 - k) * past
+
+
+def _walk(z: Tensor, u: Tensor, h0: Tensor, gate: str) -> Tensor:
     """`diagonal_scan`, step by step."""
     h, states = h0, []
-    for t in range(zj.shape[0]):
-        j, k = _gate(zj[t] + u_j * h, hard), _gate(zk[t] + u_k * h, hard)
-        h = j * (1 - h) + (1 - k) * h
+    for now in z.unbind(0):
+        h = _step(gate_of(now + u * _both(h), gate), h)
         states.append(h)
     return torch.stack(states)
 
 
 def _newton(
-    zj: Tensor,
-    zk: Tensor,
-    u_j: Tensor,
-    u_k: Tensor,
-    h0: Tensor,
-    hard: bool,
-    tol: float,
-    max_iter: int,
+    z: Tensor, u: Tensor, h0: Tensor, gate: str, tol: float, max_iter: int
 ) -> tuple[Tensor, ScanInfo]:
     """All steps at once; the info's fallback is set where it did not converge.
 
@@ -237,31 +266,30 @@ def _newton(
     """
     radius = (h0 - 0.5).abs().clamp(min=0.5)
     low, high = 0.5 - radius, 0.5 + radius
-    j, k = _gate(zj + u_j / 2, hard), _gate(zk + u_k / 2, hard)  # the first guess: gates at 1/2
+    j, k = gate_of(z + u / 2, gate).chunk(2, dim=-1)  # the first guess: gates at 1/2
     h = _solve(1 - j - k, j, h0)
     residual = math.inf
     for iteration in range(max_iter + 1):
-        past = torch.cat([h0[None], h[:-1]])
-        j, k = _gate(zj + u_j * past, hard), _gate(zk + u_k * past, hard)
-        reached = j * (1 - past) + (1 - k) * past
+        past = _before(h, h0)
+        both = gate_of(z + u * _both(past), gate)
+        reached = _step(both, past)
         residual = float((h - reached).abs().max())
         if residual <= tol:
             return h, ScanInfo(iteration, residual, False)
         if not math.isfinite(residual) or iteration == max_iter:
             break
-        slope = _jacobian(j, k, u_j, u_k, past, hard)
+        slope = _jacobian(both, u, past, gate)
         h = _solve(slope, reached - slope * past, h0).clamp(low, high)
     return h, ScanInfo(iteration, residual, True)
 
 
-def _jacobian(
-    j: Tensor, k: Tensor, u_j: Tensor | None, u_k: Tensor | None, past: Tensor, hard: bool
-) -> Tensor:
+def _jacobian(both: Tensor, u: Tensor | None, past: Tensor, gate: str) -> Tensor:
     """dh_t/dh_{t-1}, (T, B, H)."""
-    slope = 1 - j - k
-    if u_j is not None and u_k is not None:
-        slope = slope + (1 - past) * _slope(j, hard) * u_j - past * _slope(k, hard) * u_k
-    return slope
+    j, k = both.chunk(2, dim=-1)
+    if u is None:
+        return 1 - j - k
+    of_j, of_k = (slope_of(both, gate) * u).chunk(2, dim=-1)
+    return 1 - j - k + (1 - past) * of_j - past * of_k
 
 
 # --- Autograd -----------------------------------------------------------------------------------
@@ -301,8 +329,25 @@ class _Linear(torch.autograd.Function):
         return da, g, a[0] * g[0]
 
 
+def _gated(
+    z: Tensor, u: Tensor | None, h0: Tensor, gate: str, solution: Tensor | None = None
+) -> Tensor:
+    """The flip-flop recurrence on z (T, B, 2H); solution: h, where known."""
+    if not _traced():
+        return _apply(z, None, None, u, h0, gate, solution)
+    if u is not None:
+        return _walk(z, u, h0, gate)
+    j, k = gate_of(z, gate).chunk(2, dim=-1)
+    return _associative(1 - j - k, j, h0)
+
+
+def _apply(*given: Any) -> Tensor:
+    keep = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in given)
+    return cast(Tensor, _Gated.apply(*given, keep))  # type: ignore[no-untyped-call]
+
+
 class _Gated(torch.autograd.Function):
-    """The flip-flop recurrence, with (u_j, u_k) or without (None); solution: h, where known.
+    """The flip-flop recurrence on x with weights, or on drive = z without (None).
 
     g_t = dL/dh_t + A_{t+1} g_{t+1}, A the Jacobian;  dzj = g (1 - h_{t-1}) J',
     dzk = -g h_{t-1} K';  du = sum over t and b of dz h_{t-1};  dh0 = A_1 g_1.
@@ -311,52 +356,51 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        zj: Tensor,
-        zk: Tensor,
-        u_j: Tensor | None,
-        u_k: Tensor | None,
+        drive: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        u: Tensor | None,
         h0: Tensor,
-        hard: bool,
+        gate: str,
         solution: Tensor | None,
+        keep: bool,
     ) -> Tensor:
-        states = zj.new_empty(zj.shape[0] + 1, *h0.shape)  # h0 and h: h_{t-1} and h_t are views
-        states[0] = h0
-        if solution is not None:
-            states[1:] = solution
-            past = states[:-1]
-            assert u_j is not None and u_k is not None
-            j, k = _gate(zj + u_j * past, hard), _gate(zk + u_k * past, hard)
-        elif zj.device.type == "cpu" and (u_j is not None or not _cut_time(zj)):
-            j, k = torch.empty(zj.shape, dtype=zj.dtype), torch.empty(zj.shape, dtype=zj.dtype)
-            _gated_cpu(zj, zk, u_j, u_k, hard, j, k, states)
-        elif u_j is not None and u_k is not None:
-            states[1:] = _walk(zj, zk, u_j, u_k, h0, hard)
-            past = states[:-1]
-            j, k = _gate(zj + u_j * past, hard), _gate(zk + u_k * past, hard)
+        # Few units and many steps are cut in time, unless each step needs the one before
+        states = drive[..., :1].expand(*drive.shape[:2], h0.shape[1])
+        ctx.blocks = 0
+        if solution is None and (_in_loops(states) or (u is not None and states.is_cpu)):
+            h, both, ctx.blocks = _gated_cpu(drive, weight, bias, u, h0, gate, keep)
+        elif u is not None:
+            h = _walk(drive, u, h0, gate) if solution is None else solution
+            both = gate_of(drive + u * _both(_before(h, h0)), gate)
         else:
-            j, k = _gate(zj, hard), _gate(zk, hard)
-            states[1:] = _solve(1 - j - k, j, h0)
-        ctx.hard = hard
-        ctx.save_for_backward(j, k, u_j, u_k, states)
-        return states[1:]
+            both = gate_of(drive, gate)
+            j, k = both.chunk(2, dim=-1)
+            h = _solve(1 - j - k, j, h0)
+        ctx.gate = gate
+        ctx.save_for_backward(None if weight is None else drive, weight, u, h0, both, h)
+        return h
 
     @staticmethod
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor | None, ...]:
         _only_once()
-        j, k, u_j, u_k, states = ctx.saved_tensors
-        past = states[:-1]
-        if dh.device.type == "cpu" and not _cut_time(dh):
-            dzj, dzk, dh0 = _gated_cpu_backwards(dh, j, k, u_j, u_k, states, ctx.hard)
+        x, weight, u, h0, both, h = ctx.saved_tensors
+        if ctx.blocks > 1 or weight is not None or _in_loops(h):
+            dz, dh0, d_weight, d_bias, du = _gated_cpu_backwards(
+                dh, x, u, h0, both, h, ctx.gate, max(1, ctx.blocks), ctx.needs_input_grad[0]
+            )
         else:
-            slope = _jacobian(j, k, u_j, u_k, past, ctx.hard)
+            past = _before(h, h0)
+            slope = _jacobian(both, u, past, ctx.gate)
             g = _solve_backwards(slope, dh)
-            dzj = g * (1 - past) * _slope(j, ctx.hard)
-            dzk = -g * past * _slope(k, ctx.hard)
-            dh0 = slope[0] * g[0]
-        du_j = du_k = None
-        if u_j is not None:
-            du_j, du_k = (dzj * past).sum((0, 1)), (dzk * past).sum((0, 1))
-        return dzj, dzk, du_j, du_k, dh0, None, None
+            dz = torch.cat([g * (1 - past), -g * past], dim=-1) * slope_of(both, ctx.gate)
+            dh0, d_weight, d_bias = slope[0] * g[0], None, None
+            du = None if u is None else (dz * _both(past)).sum((0, 1))
+        if weight is not None and dz is not None:
+            with torch.autocast(dz.device.type, enabled=False):
+                dz = dz @ weight  # the gradient of x
+        d_bias = d_bias if ctx.needs_input_grad[2] else None
+        return dz, d_weight, d_bias, du, dh0, None, None, None
 
 
 def _solve(a: Tensor, b: Tensor, h0: Tensor) -> Tensor:
@@ -397,6 +441,11 @@ def _cut_time(x: Tensor) -> bool:
     """Whether to cut time rather than units between the threads: few units, many steps."""
     threads = _threads(x.numel())
     return threads > 1 and x[0].numel() < _LINE * threads and x.shape[0] >= 256 * threads
+
+
+def _in_loops(states: Tensor) -> bool:
+    """Whether the compiled loops over all steps run the gated recurrence."""
+    return states.device.type == "cpu" and not _traced() and not _cut_time(states)
 
 
 def _cuts(size: int, parts: int, unit: int = 1) -> list[tuple[int, int]]:
@@ -441,57 +490,99 @@ def _scan_cpu(a: _Array, b: _Array, start: _Array, h: _Array, backwards: bool) -
     share(lambda n: loop(*cuts[n], 0, lanes, starts[n]), later, threads)
 
 
-def _lanes(batch: int, units: int, threads: int) -> list[tuple[int, int, int, int]]:
-    """Rectangles of (sequence, unit), one to four for each thread."""
-    if batch >= threads:
-        return [(*rows, 0, units) for rows in _cuts(batch, 4 * threads if threads > 1 else 1)]
-    columns = _cuts(units, -(-threads // batch), _LINE)
-    return [(b, b + 1, *column) for b in range(batch) for column in columns]
+def _blocks(batch: int, units: int, threads: int) -> int:
+    """In how many blocks to cut the units, so that each thread has a lane."""
+    blocks = 1
+    while batch * blocks < threads and units % (2 * blocks) == 0 and units >= 2 * blocks * _LINE:
+        blocks *= 2
+    return blocks
 
 
-def _flat(z: Tensor) -> tuple[_Array, int, int]:
-    """The memory under z (T, B, H) as one row, and its strides over T and B."""
-    if z.stride(2) != 1 and z.shape[2] > 1:
-        z = z.contiguous()
-    span = 1 + sum((n - 1) * s for n, s in zip(z.shape, z.stride(), strict=True))
-    flat = torch.as_strided(z.detach(), (span,), (1,))
-    return cast(_Array, flat.numpy()), z.stride(0), z.stride(1)
+def _blocked(x: Tensor, blocks: int) -> Tensor:
+    """(..., 2H), [J, K], as (..., P, 2H/P), [J, K] of each block; contiguous."""
+    split = x.detach().reshape(*x.shape[:-1], 2, blocks, x.shape[-1] // (2 * blocks))
+    return split.transpose(-3, -2).flatten(-2).contiguous()
 
 
-def _weights(u: Tensor | None, like: Tensor) -> _Array:
-    if u is None:
-        return np.zeros(like.shape[2], np.float32 if like.dtype == torch.float32 else np.float64)
-    return cast(_Array, u.detach().contiguous().numpy())
+def _unblocked(x: Tensor) -> Tensor:
+    """`_blocked`, undone."""
+    return x.view(*x.shape[:-1], 2, x.shape[-1] // 2).transpose(-3, -2).flatten(-3)
+
+
+def _numpy(*tensors: Tensor) -> list[_Array]:
+    return [t.detach().numpy() for t in tensors]
+
+
+def _lane_parts(lanes: int, threads: int) -> list[tuple[int, int]]:
+    """At least 8 lanes each, for the sake of the caches, unless a thread would have none."""
+    return _cuts(lanes, 1 if threads == 1 else max(threads, min(4 * threads, lanes // 8)))
 
 
 def _gated_cpu(
-    zj: Tensor, zk: Tensor, u_j: Tensor | None, u_k: Tensor | None, hard: bool,
-    j: Tensor, k: Tensor, states: Tensor,
-) -> None:  # fmt: skip
-    """Fill j, k (T, B, H) and states[1:] from states[0]; states (T + 1, B, H)."""
-    threads = _threads(zj.numel())
-    arrays = (*_flat(zj), *_flat(zk), _weights(u_j, zj), _weights(u_k, zj))
-    filled = (j.numpy(), k.numpy(), states.numpy())
+    drive: Tensor, weight: Tensor | None, bias: Tensor | None, u: Tensor | None, h0: Tensor,
+    gate: str, keep: bool,
+) -> tuple[Tensor, Tensor, int]:  # fmt: skip
+    """h (T, B, H); the gates (T, B*P, 2H/P), without steps unless they are kept; and P."""
+    steps, (batch, units) = len(drive), h0.shape
+    h = h0.new_empty(steps, batch, units)
+    threads = _threads(h.numel())
+    blocks = 1 if _cut_time(h) else _blocks(batch, units, threads)
+    lanes, width = batch * blocks, 2 * units // blocks
+    if weight is None:
+        drive, weights = _blocked(drive, blocks).flatten(1, 2), drive.new_empty(blocks, 0, width)
+    else:
+        weights = _blocked(weight.t(), blocks).transpose(0, 1).contiguous()
+    offset = h0.new_zeros(2 * units) if bias is None else bias
+    both = h0.new_empty(steps if keep else 0, lanes, width)
+    arrays = _numpy(
+        drive.contiguous(), weights, _blocked(offset, blocks), _own(u, blocks, h0),
+        h0.contiguous().view(lanes, -1), both, h.view(steps, lanes, -1),
+    )  # fmt: skip
+    parts = _lane_parts(lanes, threads)
+    share(lambda *part: gated_loop(gate == "hard", *arrays, *part), parts, threads)
+    return h, both, blocks
 
-    def work(*part: int) -> None:
-        gated_loop(hard, *arrays, *filled, *part)
 
-    share(work, _lanes(zj.shape[1], zj.shape[2], threads), threads)
+def _own(u: Tensor | None, blocks: int, like: Tensor) -> Tensor:
+    return like.new_empty(blocks, 0) if u is None else _blocked(u, blocks)
 
 
 def _gated_cpu_backwards(
-    dh: Tensor, j: Tensor, k: Tensor, u_j: Tensor | None, u_k: Tensor | None,
-    states: Tensor, hard: bool,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """(dzj, dzk, dh0) of the loss whose gradient at h is dh."""
-    threads = _threads(j.numel())
-    dzj, dzk = torch.empty(j.shape, dtype=j.dtype), torch.empty(j.shape, dtype=j.dtype)
-    dh0 = torch.zeros(j.shape[1:], dtype=j.dtype)
-    arrays = (*_flat(dh), j.numpy(), k.numpy(), _weights(u_j, j), _weights(u_k, j),
-              states.numpy(), dzj.numpy(), dzk.numpy(), dh0.numpy())  # fmt: skip
+    dh: Tensor, x: Tensor | None, u: Tensor | None, h0: Tensor, both: Tensor, h: Tensor,
+    gate: str, blocks: int, with_dz: bool,
+) -> tuple[Tensor | None, ...]:  # fmt: skip
+    """The gradients of z (if wanted), h0, weight and bias (if there is x), and u (if there is)."""
+    steps, batch, units = h.shape
+    threads, lanes, width = _threads(h.numel()), batch * blocks, both.shape[2]
+    parts = _lane_parts(lanes, threads)
+    if dh.stride(2) != 1 and units > 1:  # the gradient of a sum or mean is one number, expanded
+        once = dh[:1] if dh.stride(0) == 0 else dh
+        once = once[:, :1] if dh.stride(1) == 0 else once
+        dh = once.contiguous().expand_as(dh)
+    span = 1 + sum((n - 1) * stride for n, stride in zip(dh.shape, dh.stride(), strict=True))
+    inputs = 0 if x is None else -(-x.shape[2] // ROWS) * ROWS
+    own = _own(u, blocks, h0)
+    dz = h.new_empty(steps if with_dz else 0, lanes, width)
+    dh0 = torch.zeros_like(h0, memory_format=torch.contiguous_format)
+    d_weight = h.new_zeros(len(parts), blocks, inputs, width)
+    d_bias, du = h.new_zeros(len(parts), blocks, width), h.new_zeros(len(parts), *own.shape)
+    (memory,) = _numpy(torch.as_strided(dh, (span,), (1,)))
+    arrays = _numpy(
+        dz if x is None else x.contiguous(), own, h0.contiguous().view(lanes, -1),
+        both.contiguous(), h.view(steps, lanes, -1), dh0.view(lanes, -1), dz,
+    )  # fmt: skip
+    sums = [_numpy(*each) for each in zip(d_weight, d_bias, du, strict=True)]
 
-    def work(*part: int) -> None:
-        gated_backwards_loop(hard, *arrays, *part)
+    def work(part: int, first: int, last: int) -> None:
+        gated_backwards_loop(
+            gate == "hard", memory, dh.stride(0), dh.stride(1), *arrays, *sums[part], first, last
+        )
 
-    share(work, _lanes(j.shape[1], j.shape[2], threads), threads)
-    return dzj, dzk, dh0
+    share(work, [(part, *cut) for part, cut in enumerate(parts)], threads)
+    return (
+        _unblocked(dz.view(steps, batch, blocks, width)) if with_dz else None,
+        dh0,
+        None if x is None else _unblocked(d_weight.sum(0).transpose(0, 1)).t()[:, : x.shape[2]],
+        None if x is None else _unblocked(d_bias.sum(0)),
+        None if u is None else _unblocked(du.sum(0)),
+    )

@@ -1,4 +1,4 @@
-"""Compiled loops that release the interpreter's lock, shared between threads.
+"""Compiled loops, run without the interpreter's lock and shared between threads.
 
 The threads are Python's: numba's own pools do not survive a fork or a second caller, and its
 OpenMP would stand beside torch's.
@@ -8,6 +8,22 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, cast
+
+import numba
+
+FAST = {"contract", "nsz", "arcp"}
+"""Liberties of the compiled arithmetic: sums keep their order, and NaN and inf are kept."""
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled at the first call and kept on disk.
+
+    An inner loop should write one array and read few: the compiler uses vector registers only
+    where it need not compare more than eight pairs of arrays for overlap.
+    """
+    kernel = numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")(function)
+    return cast(Callable[..., Any], kernel)
 
 
 @functools.cache

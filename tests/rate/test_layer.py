@@ -294,24 +294,33 @@ def test_autocast_runs_in_the_type_of_the_parameters(recurrence):
     assert torch.equal(layer.weight_ih_l0.grad, inside)
 
 
-def test_bfloat16_parameters():
-    layer = double(3, 4).bfloat16()
-    x = torch.randn(6, 5, 3)
-    exact = copy.deepcopy(layer).double()(x.bfloat16().double())[0]
-    output, _ = layer(x.bfloat16())
-    assert output.dtype == torch.bfloat16
-    close(output.double(), exact.detach().numpy(), 0.03)
-
-
 @every_recurrence
-def test_export(recurrence):
-    layer = FlipFlop(3, 4, 2, recurrence=recurrence, bidirectional=True).eval()
-    x = torch.randn(6, 5, 3)
-    with torch.no_grad():
-        program = torch.export.export(layer, (x,))
-        got, expected = program.module()(x), layer(x)
-    for a, b in zip(got, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
+@pytest.mark.parametrize("narrow", [torch.bfloat16, torch.float16])
+def test_half_precision_parameters(recurrence, narrow):
+    layer = double(3, 4, 2, recurrence=recurrence, bidirectional=True).to(narrow)
+    x = torch.randn(6, 5, 3).to(narrow)
+    exact = copy.deepcopy(layer).double()(x.double(), return_gates=True)
+    output, h_n, gates = layer(x, return_gates=True)
+    output.sum().backward()
+    assert all(p.grad.dtype == narrow and p.grad.isfinite().all() for p in layer.parameters())
+    found = (output, h_n, gates.j, gates.k)
+    expected = (exact[0], exact[1], exact[2].j, exact[2].k)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == narrow
+        close(a.double(), b.detach().numpy(), 0.03 if narrow is torch.bfloat16 else 0.004)
+
+
+def test_second_derivatives_of_the_full_recurrence():
+    layer = double(2, 2, 2, bidirectional=True)
+    x = torch.randn(3, 2, 2, dtype=F64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x, *_: layer(x)[0], (x, *layer.parameters()))
+
+
+@pytest.mark.parametrize("recurrence", ["diagonal", "none"])
+def test_second_derivatives_of_the_scans_are_refused(recurrence):
+    layer, x = FlipFlop(2, 2, recurrence=recurrence), torch.randn(3, 2, 2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="differentiated once only; got .*create_graph"):
+        torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
 
 
 def test_bias_true_is_double_and_settings_show():

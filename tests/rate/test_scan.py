@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from neuroflip.rate import scan
-from neuroflip.rate.scan import diagonal_scan, flipflop_scan, linear_scan
+from neuroflip.rate.scan import diagonal_scan, driven_scan, flipflop_scan, linear_scan
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 Array = np.ndarray[Any, Any]
@@ -276,7 +276,78 @@ def test_gradcheck(gate: str, shape: tuple[int, int, int], threads: int) -> None
         check(lambda *x, m=method: diagonal_scan(*x, gate, m)[0], tensors)
 
 
-def test_strides_are_read_in_place() -> None:
+DRIVEN = {
+    "one sequence": (150, 1, 5, 64),
+    "few units": (1200, 1, 3, 3),
+    "many": (50, 19, 6, 7),
+    "one step": (1, 2, 1, 3),
+}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("gate", scan.GATES)
+@pytest.mark.parametrize("near", [True, False], ids=["in one pass", "product first"])
+@pytest.mark.parametrize("layout", DRIVEN)
+def test_driven_is_the_projection_and_the_loop(
+    layout: str, near: bool, gate: str, dtype: torch.dtype, threads: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if not near:
+        monkeypatch.setattr(scan, "_NEAR", 0)
+    steps, batch, inputs, units = DRIVEN[layout]
+    sizes = [(steps, batch, inputs), (2 * units, inputs), (2 * units,), (2 * units,)]
+    *tensors, h0, weight = normal(11, *sizes, (batch, units), (steps, batch, units), dtype=dtype)
+    tensors.append(torch.sigmoid(h0))
+    weight = weight / (steps * batch) ** 0.5
+
+    def by_steps(x: Tensor, w: Tensor, b: Tensor, u: Tensor, h0: Tensor) -> Tensor:
+        (zj, zk), (uj, uk) = torch.nn.functional.linear(x, w, b).chunk(2, -1), u.chunk(2)
+        return plain(zj, zk, uj, uk, h0, gate)
+
+    expected = gradients(by_steps, tensors, weight)
+    assert_same(gradients(lambda *t: driven_scan(*t, gate), tensors, weight), expected, dtype)
+    with torch.no_grad():  # the gates are not kept
+        assert torch.allclose(driven_scan(*tensors, gate), expected[0], rtol=0, atol=1e-5)
+    x, w, _, u, h0 = tensors
+    none = torch.zeros(2 * units, dtype=dtype)
+    expected = gradients(lambda x, w, h0: by_steps(x, w, none, none, h0), [x, w, h0], weight)
+    found = gradients(lambda x, w, h0: driven_scan(x, w, None, None, h0, gate), [x, w, h0], weight)
+    assert_same(found, expected, dtype)
+
+
+@pytest.mark.parametrize("gate", scan.GATES)
+@pytest.mark.parametrize("shape", [(9, 3, 2, 3), (6, 1, 5, 32)], ids=str)
+def test_driven_gradcheck(gate: str, shape: tuple[int, int, int, int], threads: int) -> None:
+    steps, batch, inputs, units = shape
+    sizes = [(steps, batch, inputs), (2 * units, inputs), (2 * units,), (2 * units,)]
+    tensors = [x.requires_grad_() for x in normal(12, *sizes, (batch, units))]
+    kwargs: dict[str, Any] = {"eps": 1e-7, "atol": 1e-5, "fast_mode": units > 8}
+    assert torch.autograd.gradcheck(lambda *t: driven_scan(*t, gate), tensors, **kwargs)
+    x, w, _, _, h0 = tensors
+    assert torch.autograd.gradcheck(
+        lambda x, w, h0: driven_scan(x, w, None, None, h0, gate), [x, w, h0], **kwargs
+    )
+
+
+def test_driven_keeps_three_arrays_and_can_go_back_twice() -> None:
+    x, w, u, h0 = normal(13, (50, 2, 3), (12, 3), (12,), (2, 6))
+    w.requires_grad_()
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        h = driven_scan(x, w, None, u, h0, "sigmoid")
+    small = 8 * sum(t.numel() for t in (x, w, u, h0))
+    assert sum(kept.values()) <= 8 * 3 * h.numel() + small
+    (one,) = torch.autograd.grad(h.mean(), w, retain_graph=True)
+    (two,) = torch.autograd.grad(h, w, torch.ones_like(h) / h.numel())
+    assert torch.equal(one, two)
+
+
+def test_any_strides_do() -> None:
     """Halves of one product, time first or batch first, and expanded gradients."""
     (packed,) = normal(7, (11, 3, 10))
     h0 = torch.zeros(3, 5, dtype=torch.float64)
@@ -349,6 +420,18 @@ X, H = torch.zeros(3, 2, 4), torch.zeros(2, 4)
         (lambda: linear_scan(X.half(), X, H), TypeError, r"a must be float32 or float64; got"),
         (lambda: linear_scan([1.0], X, H), TypeError, r"a must be a torch.Tensor; got list"),
         (lambda: flipflop_scan(X, X, H, "hrad"), ValueError, r"unknown gate 'hrad'; did you mean"),
+        (lambda: driven_scan(X, H, None, None, H, "hard"), ValueError, r"weight must have shape"),
+        (lambda: driven_scan(X, X[0, 0], None, None, H, "hard"), ValueError, r"weight must have"),
+        (
+            lambda: driven_scan(X, torch.zeros(8, 4), H[0], None, H, "hard"),
+            ValueError,
+            r"bias must have shape \(8,\)",
+        ),
+        (
+            lambda: driven_scan(X, torch.zeros(8, 4), None, None, H[0], "hard"),
+            ValueError,
+            r"h0 must have shape \(B, H\)",
+        ),
         (lambda: diagonal_scan(X, X, H, H[0], H), ValueError, r"u_j must have shape \(4,\)"),
         (
             lambda: diagonal_scan(X, X, H[0], H[0], H, method="newtn"),
