@@ -15,6 +15,7 @@ from neuroflip.circuit import Population as Population
 from neuroflip.circuit import Projection as Projection
 from neuroflip.circuit import Random as Random
 from neuroflip.circuit import Readout as Readout
+from neuroflip.circuit import SignalInput as SignalInput
 from neuroflip.circuit import SpikeInput as SpikeInput
 from neuroflip.compare import Report as Report
 from neuroflip.compare import compare as compare

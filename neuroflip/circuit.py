@@ -23,7 +23,7 @@ from neuroflip import files
 from neuroflip.errors import nearest
 from neuroflip.neurons import NEURONS, Neuron
 from neuroflip.parameters import equal, from_spec
-from neuroflip.rules import RULES, Rule, none
+from neuroflip.rules import RULES, Rule, Sum, none
 from neuroflip.tables import table
 from neuroflip.units import as_array, as_float, check_dimensions, dimensions_of, ms, show
 
@@ -144,6 +144,27 @@ class CurrentInput:
     def __post_init__(self) -> None:
         _name(self.name, "CurrentInput.name")
         _name(self.target, f"CurrentInput {self.name!r}: target")
+
+
+@dataclass(frozen=True)
+class SignalInput:
+    """A third factor (reward, dopamine, error) for the plasticity rules, given to the run as a
+    waveform or as steps (see `nf.simulate`); 0 where it is given nothing.
+
+    signal: the name under which rules read it; the input's own where "". target: the projection
+    whose rule reads it; every one that reads the signal where "".
+
+    >>> SignalInput("reward")
+    SignalInput(name='reward', signal='reward', target='')
+    """
+
+    name: str
+    signal: str = ""
+    target: str = ""
+
+    def __post_init__(self) -> None:
+        _name(self.name, "SignalInput.name")
+        object.__setattr__(self, "signal", self.signal or self.name)
 
 
 @dataclass(frozen=True)
@@ -353,7 +374,7 @@ class Readout:
         object.__setattr__(self, "window", window)
 
 
-Input = SpikeInput | PoissonInput | CurrentInput
+Input = SpikeInput | PoissonInput | CurrentInput | SignalInput
 
 
 @dataclass(frozen=True, eq=False)
@@ -376,7 +397,7 @@ class Circuit(_Data):
     _PARTS: ClassVar[dict[str, tuple[type, ...]]] = {
         "populations": (Population,),
         "projections": (Projection,),
-        "inputs": (SpikeInput, PoissonInput, CurrentInput),
+        "inputs": (SpikeInput, PoissonInput, CurrentInput, SignalInput),
         "readouts": (Readout,),
     }
 
@@ -409,6 +430,7 @@ class Circuit(_Data):
                     f"CurrentInput {item.name!r}: there is no population {item.target!r}; "
                     f"{nearest(item.target, populations)}"
                 )
+        self._check_signals()
         for readout in self.readouts:
             for fired in (readout.high, readout.low):
                 if fired is not None and fired not in populations:
@@ -416,6 +438,56 @@ class Circuit(_Data):
                         f"Readout {readout.name!r}: there is no population {fired!r}; "
                         f"{nearest(fired, populations)}"
                     )
+
+    def _check_signals(self) -> None:
+        names = [p.name for p in self.projections]
+        for item in self.inputs:
+            if not isinstance(item, SignalInput):
+                continue
+            where = f"SignalInput {item.name!r}"
+            if item.target and item.target not in names:
+                raise ValueError(
+                    f"{where}: there is no projection {item.target!r}; "
+                    f"{nearest(item.target, names)}"
+                )
+            known = {s: None for p in self._targets(item) for s in p.rule.model().signals}
+            if item.signal not in known:
+                raise ValueError(
+                    f"{where}: no rule here reads {item.signal!r}; {nearest(item.signal, known)}"
+                )
+        for projection in self.projections:
+            for signal in projection.rule.model().signals:
+                self.signal_of(projection, signal)
+
+    def _targets(self, item: SignalInput) -> list[Projection]:
+        return [p for p in self.projections if item.target in ("", p.name)]
+
+    def signal_of(self, projection: Projection, signal: str) -> str:
+        """The name of the input that feeds a signal to the rule of a projection.
+
+        Raises ValueError where there is none, or more than one.
+        """
+        found = [
+            i.name
+            for i in self.inputs
+            if isinstance(i, SignalInput)
+            and i.signal == signal
+            and i.target in ("", projection.name)
+        ]
+        if len(found) != 1:
+            rule = type(projection.rule).__name__
+            raise ValueError(
+                f"Projection {projection.name!r}: {rule} reads the signal {signal!r}; expected one "
+                f"nf.SignalInput that feeds it, got {len(found)}."
+            )
+        return found[0]
+
+    def signal_width(self, item: SignalInput) -> int:
+        """How many values a step a signal may have: the size of the postsynaptic populations
+        that it reaches, 1 where they differ."""
+        readers = [p for p in self._targets(item) if item.signal in p.rule.model().signals]
+        sizes = {self.population(p.post).size for p in readers}
+        return sizes.pop() if len(sizes) == 1 else 1
 
     def _checked(self, projection: Projection) -> Projection:
         where = f"Projection {projection.name!r}"
@@ -438,6 +510,18 @@ class Circuit(_Data):
                 if receptor is not None
                 else f"{where}: name a receptor of {type(neuron).__name__}: {', '.join(receptors)}."
             )
+        model = projection.rule.model()
+        for variable in model.reads:
+            if variable not in neuron.model().variables:
+                raise ValueError(
+                    f"{where}: {model.name} reads {variable!r} of the postsynaptic neuron; "
+                    f"{type(neuron).__name__} has {', '.join(neuron.model().variables)}."
+                )
+        if model.layers_only:
+            raise ValueError(
+                f"{where}: {model.name} joins many synapses at once, which no engine of circuits "
+                "does; use it on a torch layer, rules.attach."
+            )
         unit = neuron.model().units[neuron.receptors[str(receptor)]]
         check_dimensions(projection._dimensions, unit, f"{where}: weight", projection.weight)
         if receptor not in neuron.signed_receptors:
@@ -457,7 +541,7 @@ class Circuit(_Data):
 
     def sizes(self) -> dict[str, int]:
         """Number of neurons of each population and of sources of each spike input."""
-        spiking = [i for i in self.inputs if not isinstance(i, CurrentInput)]
+        spiking = [i for i in self.inputs if isinstance(i, (SpikeInput, PoissonInput))]
         return {p.name: p.size for p in (*self.populations, *spiking)}
 
     def population(self, name: str) -> Population:
@@ -494,7 +578,11 @@ class Circuit(_Data):
         rows: list[tuple[object, ...]] = []
         if self.inputs:
             for i in self.inputs:
-                what = f"-> {i.target}" if isinstance(i, CurrentInput) else i.size
+                what: object
+                if isinstance(i, (CurrentInput, SignalInput)):
+                    what = f"-> {i.target or 'every rule'}"
+                else:
+                    what = i.size
                 rate = show(i.rate, "Hz") if isinstance(i, PoissonInput) else ""
                 rows.append((i.name, type(i).__name__, what, rate))
             parts.append(table("Inputs", ("name", "kind", "size or target", "rate"), rows))
@@ -552,11 +640,16 @@ class Circuit(_Data):
         def registered(kinds: Mapping[str, type[Any]], item: Any) -> dict[str, Any]:
             for name, kind in kinds.items():
                 if type(item) is kind:
-                    return {"kind": name, "values": item.parameters()}
+                    return {"kind": name, "values": item.settings()}
             raise ValueError(
                 f"{type(item).__name__} is not registered, so a file with it could not be "
                 f"loaded again; {nearest(type(item).__name__, kinds)}"
             )
+
+        def rule(item: Rule) -> dict[str, Any]:
+            if isinstance(item, Sum):
+                return {"kind": "Sum", "parts": [rule(part) for part in item.parts]}
+            return registered(RULES, item)
 
         return {
             "format": FORMAT,
@@ -566,7 +659,7 @@ class Circuit(_Data):
                 for p in self.populations
             ],
             "projections": [
-                {**_fields(p), "pattern": spec(p.pattern), "rule": registered(RULES, p.rule)}
+                {**_fields(p), "pattern": spec(p.pattern), "rule": rule(p.rule)}
                 for p in self.projections
             ],
             "inputs": [spec(i) for i in self.inputs],
@@ -590,7 +683,13 @@ def _from_spec(spec: dict[str, Any]) -> Circuit:
         rest = {key: value for key, value in spec.items() if key != "kind"}
         return from_spec(dict(kinds), spec["kind"], rest, what)
 
-    inputs = {k.__name__: k for k in (SpikeInput, PoissonInput, CurrentInput)}
+    def rule(spec: dict[str, Any]) -> Rule:
+        if spec["kind"] == "Sum":
+            return Sum(*map(rule, spec["parts"]))
+        found: Rule = model(RULES, spec, "rule")
+        return found
+
+    inputs = {k.__name__: k for k in Circuit._PARTS["inputs"]}
     return Circuit(
         spec["name"],
         [
@@ -602,7 +701,7 @@ def _from_spec(spec: dict[str, Any]) -> Circuit:
                 **{
                     **p,
                     "pattern": item(_PATTERNS, p["pattern"], "pattern"),
-                    "rule": model(RULES, p["rule"], "rule"),
+                    "rule": rule(p["rule"]),
                 }
             )
             for p in spec["projections"]

@@ -30,6 +30,7 @@ from neuroflip.units import as_float, parse, show
 if TYPE_CHECKING:
     from neuroflip.circuit import Array
     from neuroflip.recording import Recording
+    from neuroflip.rules import Rule
     from neuroflip.sims.scenario import Scenario
 
 
@@ -236,27 +237,44 @@ def rule(
         ),
     ] = None,
     set_: _Set = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Try it in every engine and on layers instead.")
+    ] = False,
     plot: _Plot = None,
     as_json: _Json = False,
 ) -> None:
-    """Show what one pair of spikes does to a weight: closed form beside simulation.
+    """Show what a rule does: to a weight by one pair of spikes, closed form beside simulation; for
+    rules on rates, by one presentation; for short-term plasticity, what spikes pass on.
 
-    Exit status 1 where they differ by more than rounding explains.
+    With --check, the table of `rules.check_rule`. Exit status 1 where something disagrees.
     """
     from neuroflip.figures import draw_window
+    from neuroflip.rule_response import kind_of_response
     from neuroflip.rule_window import agreement, rule_window, whole_intervals
-    from neuroflip.rules import RULES
+    from neuroflip.rules import RULES, check_rule
 
     _check_files(plot, None)
     if name not in RULES:
         raise ValueError(f"there is no rule {name!r}; {nearest(name, RULES)}")
     kind = RULES[name]
-    chosen = kind(**_parameters(name, {f.name: float for f in dataclasses.fields(kind)}, set_))  # type: ignore[arg-type]
+    known = {f.name: str if "choices" in f.metadata else float for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    chosen = kind(**_parameters(name, known, set_))
+    if check:
+        report = check_rule(chosen)
+        if as_json:
+            rows = [dataclasses.asdict(row) for row in report.rows]
+            found = {"rule": name, "parameters": chosen.settings(), "rows": rows, "ok": report.ok}
+            _print_json(found)
+        else:
+            typer.echo(str(report))
+        raise typer.Exit(0 if report.ok else 1)
     low, high = getattr(chosen, "w_min", 0.0), getattr(chosen, "w_max", 1.0)
     before = (low + high) / 2 if weight is None else parse(weight, "--weight")
     step = as_float(parse(dt, "--dt"), "s", "--dt")
     if step <= 0:
         raise ValueError(f"--dt must be above 0 s; got {dt!r}.")
+    if kind_of_response(chosen) != "window":
+        return _response(name, chosen, before, plot, as_json)
     intervals = np.unique(whole_intervals(np.arange(-50, 51) * 1e-3, step))
     analytic, simulated = rule_window(chosen, intervals, before, engine, step)
     difference, tolerance = (
@@ -269,7 +287,7 @@ def rule(
         _print_json(
             {
                 "rule": name,
-                "parameters": chosen.parameters(),
+                "parameters": chosen.settings(),
                 "weight": before,
                 "engine": engine,
                 "dt": step,
@@ -299,6 +317,33 @@ def rule(
         _say_written(plot, None)
     if not ok:
         raise typer.Exit(1)
+
+
+def _response(name: str, rule: "Rule", weight: float, plot: Path | None, as_json: bool) -> None:
+    """Show how a rule without a window responds."""
+    from neuroflip.figures import draw_response
+    from neuroflip.rule_response import kind_of_response, rate_response, transmission
+    from neuroflip.tables import table
+
+    if kind_of_response(rule) == "rates":
+        at: Array = np.linspace(0, 3, 25)
+        values = rate_response(rule, at, weight)
+        what, label = f"change of a weight of {weight:g} by one presentation", "postsynaptic rate"
+        column = "change"
+    else:
+        at = np.arange(1, 11).astype(np.float64)
+        values = transmission(rule)
+        what, label, column = "what the spikes of a train of 20 Hz pass on", "spike", "fraction"
+    if plot:
+        draw_response(f"{name}: {what}", label, at, values, column, plot)
+    if as_json:
+        found = {"rule": name, "parameters": rule.settings(), "weight": weight, "at": at}
+        return _print_json(found | {column: values, "plot": plot})
+    described = ": ".join(part for part in (name, rule.describe()) if part)
+    rows = [(f"{a:g}", f"{v:.6g}") for a, v in zip(at, values, strict=True)]
+    typer.echo(f"{described}\n{what[0].upper()}{what[1:]}:\n")
+    typer.echo(table("", (label, column), rows))
+    _say_written(plot, None)
 
 
 @data_app.command("list")
@@ -350,6 +395,22 @@ def bench_rate(
     if min(counts) < 1:
         raise ValueError(f"--threads must be at least 1; got {threads!r}.")
     result = bench(counts, quick)
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(report(result))
+
+
+@bench_app.command("rules")
+def bench_rules(
+    rounds: Annotated[int, typer.Option(help="Measurements of each package.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the steps.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Time pair STDP on a dense layer next to other packages; those missing are skipped."""
+    from neuroflip.rules_bench import bench, report
+
+    result = bench(rounds, quick)
     if as_json:
         _print_json(result)
     else:

@@ -51,6 +51,11 @@ FUNCTIONS: dict[str, int] = {
 }
 """The functions of the language and how many arguments each takes; exprel(x) = (exp(x) - 1)/x."""
 
+POPULATION_FUNCTIONS: dict[str, int] = {"sum_pre": 1, "cumsum_post": 1, "softmax_post": 1}
+"""Functions that join many synapses, for rules on whole layers: sum_pre(e) adds e over all
+synapses of a postsynaptic neuron; cumsum_post(e) over the same synapse of all postsynaptic
+neurons up to this one; softmax_post(e) is exp(e), divided by its sum over postsynaptic neurons."""
+
 _DEEPEST = 200  # levels of an expression; Python's own parser gives up not far above
 
 _OPERATORS: dict[type[ast.AST], str] = {
@@ -106,18 +111,27 @@ class Differential:
     unless_refractory: bool
 
 
-def parse_expression(text: str, names: Collection[str], where: str = "") -> Expression:
+def parse_expression(
+    text: str,
+    names: Collection[str],
+    where: str = "",
+    functions: Mapping[str, int] = FUNCTIONS,
+) -> Expression:
     """An expression over `names`. Raises EquationError for anything outside the language."""
-    return _expression(text.strip(), text.strip(), 0, names, where)
+    return _expression(text.strip(), text.strip(), 0, names, where, functions=functions)
 
 
 def parse_block(
-    text: str, names: Collection[str], targets: Collection[str] | None = None, where: str = ""
+    text: str,
+    names: Collection[str],
+    targets: Collection[str] | None = None,
+    where: str = "",
+    functions: Mapping[str, int] = FUNCTIONS,
 ) -> tuple[Assignment, ...]:
     """The assignments of a block, in order.
 
     names: what may be read. targets: what may be written; None lets every line define a new
-    name, which later lines may read.
+    name, which later lines may read. functions: what may be called.
 
     >>> [a.value.text for a in parse_block("x += 1\\nw = clip(w - y, 0, 1)", {"w", "x", "y"})]
     ['x + (1)', 'clip(w - y, 0, 1)']
@@ -139,17 +153,21 @@ def parse_block(
         _check_new_name(target, line, where)
         if operator and target not in known:
             raise EquationError(f"{target!r} has no value yet", line, 0, where)
-        checked = _expression(value, line, match.start(3), known, where, False)
+        checked = _expression(value, line, match.start(3), known, where, False, functions)
         if operator:
-            checked = _expression(
-                f"{target} {operator} ({value.strip()})", line, match.start(3), known, where, False
-            )
+            whole = f"{target} {operator} ({value.strip()})"
+            checked = _expression(whole, line, match.start(3), known, where, False, functions)
         assignments.append(Assignment(target, checked))
         known.add(target)
     return tuple(assignments)
 
 
-def parse_system(text: str, names: Collection[str], where: str = "") -> tuple[Differential, ...]:
+def parse_system(
+    text: str,
+    names: Collection[str],
+    where: str = "",
+    functions: Mapping[str, int] = FUNCTIONS,
+) -> tuple[Differential, ...]:
     """The differential equations of a system; the variables may be read by every equation.
 
     >>> [d] = parse_system("dx/dt = -x/tau : V (unless refractory)", {"tau"})
@@ -173,7 +191,7 @@ def parse_system(text: str, names: Collection[str], where: str = "") -> tuple[Di
     return tuple(
         Differential(
             match.group(1),
-            _expression(match.group(2), line, match.start(2), known, where, False),
+            _expression(match.group(2), line, match.start(2), known, where, False, functions),
             match.group(3) or "1",
             match.group(4) is not None,
         )
@@ -181,13 +199,14 @@ def parse_system(text: str, names: Collection[str], where: str = "") -> tuple[Di
     )
 
 
-def decay_constant(equation: Differential, where: str = "", variables: Collection[str] = ()) -> str:
-    """The time constant's name in an exponential decay `dx/dt = -x/tau`.
+def decay_constant(equation: Differential, constants: Collection[str]) -> str | None:
+    """The time constant's name in an exponential decay `dx/dt = -x/tau`; None for another form.
 
-    variables: names that vary, and so are no time constants; the equation's own is one.
+    constants: names that do not vary.
 
-    Raises EquationError for any other form: the fast engines let such a variable decay between
-    events by its closed form, exp(-t/tau).
+    >>> [d] = parse_system("dx/dt = -x/tau", {"tau"})
+    >>> decay_constant(d, {"tau"})
+    'tau'
     """
     tree = equation.value.tree
     if (
@@ -198,16 +217,44 @@ def decay_constant(equation: Differential, where: str = "", variables: Collectio
         and isinstance(tree.left.op, ast.USub)
         and isinstance(tree.left.operand, ast.Name)
         and tree.left.operand.id == equation.variable
-        and tree.right.id not in {equation.variable, *variables}
+        and tree.right.id in constants
     ):
         return tree.right.id
-    x = equation.variable
-    raise EquationError(
-        f"a rule's variable decays between spikes: expected d{x}/dt = -{x}/tau",
-        equation.value.text,
-        0,
-        where,
-    )
+    return None
+
+
+def functions_of(expression: Expression) -> frozenset[str]:
+    """Names of the functions that an expression calls."""
+    calls = (n for n in ast.walk(expression.tree) if isinstance(n, ast.Call))
+    return frozenset(call.func.id for call in calls if isinstance(call.func, ast.Name))
+
+
+def unclipped(expression: Expression) -> Expression:
+    """What an expression of the form `clip(e, low, high)` clips; else itself.
+
+    >>> unclipped(parse_expression("clip(w + 1, 0, 2)", {"w"})).text
+    'w + 1'
+    """
+    tree = expression.tree
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "clip":
+        return Expression(ast.unparse(tree.args[0]), expression.names, tree.args[0])
+    return expression
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """Text of the language with some of its names replaced, whole words only.
+
+    >>> renamed("dx/dt = -x/tau_x", {"x": "a_x", "tau_x": "tau"})
+    'da_x/dt = -a_x/tau'
+    """
+
+    def new(match: re.Match[str]) -> str:
+        word = match.group()
+        if word[0] == "d" and match.string[match.end() :].startswith("/dt"):
+            return "d" + names.get(word[1:], word[1:])
+        return names.get(word, word)
+
+    return re.sub(r"(?<![\w.])[A-Za-z_]\w*", new, text)
 
 
 def margin(threshold: Expression, where: str = "") -> Expression:
@@ -315,6 +362,7 @@ def _expression(
     names: Collection[str],
     where: str,
     condition: bool | None = None,
+    functions: Mapping[str, int] = FUNCTIONS,
 ) -> Expression:
     """Parse and check `text`, which begins at character `offset` of `line`.
 
@@ -353,17 +401,17 @@ def _expression(
                     raise refuse(node, f"only finite numbers are allowed, not {shown}")
                 return False
             case ast.Name(id=name):
-                if name in FUNCTIONS:
+                if name in functions:
                     raise refuse(node, f"{name!r} is a function; call it")
                 if name not in names:
                     raise refuse(node, f"unknown name {name!r}; {nearest(name, sorted(names))}")
                 found.add(name)
                 return False
             case ast.Call(func=function, args=arguments, keywords=keywords):
-                if not isinstance(function, ast.Name) or function.id not in FUNCTIONS:
+                if not isinstance(function, ast.Name) or function.id not in functions:
                     name = ast.unparse(function)
-                    raise refuse(node, f"unknown function {name!r}; {nearest(name, FUNCTIONS)}")
-                arity = FUNCTIONS[function.id]
+                    raise refuse(node, f"unknown function {name!r}; {nearest(name, functions)}")
+                arity = functions[function.id]
                 if keywords or len(arguments) != arity:
                     raise refuse(node, f"{function.id} takes {arity} argument(s), by position")
                 for number, argument in enumerate(arguments):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuroflip import files
-from neuroflip.circuit import Array, CurrentInput, Index
+from neuroflip.circuit import Array, Index
 from neuroflip.recording import Recording
 
 if TYPE_CHECKING:
@@ -181,6 +181,31 @@ def draw_window(
     return _written(figure, path)
 
 
+def draw_response(
+    title: str,
+    label: str,
+    at: Array,
+    values: Array,
+    ylabel: str,
+    path: str | Path | None = None,
+) -> "Figure":
+    """Draw how a rule responds: values over `at`, whose axis is called `label`.
+
+    path: write the figure there as well (.png, .pdf, .svg).
+    """
+    if path is not None:
+        check_path(path)
+    figure = _figure(6.5, 4.2)
+    axes = figure.add_subplot()
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.plot(at, values, "o-", color=COLOURS[0], markersize=4, linewidth=1.2)
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel(label)
+    axes.set_ylabel(ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _written(figure, path)
+
+
 def _figure(width: float, height: float) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -327,7 +352,7 @@ def _input_panels(recording: Recording, trial: int, scale: float) -> list[_Panel
     circuit = recording.circuit
     sizes = circuit.sizes()
     panels: list[_Panel] = []
-    spiking = [i.name for i in circuit.inputs if not isinstance(i, CurrentInput)]
+    spiking = [i.name for i in circuit.inputs if i.name in circuit.sizes()]
     if spiking:
         blocks: list[_Block] = []
         for name in spiking:

@@ -17,6 +17,7 @@ from neuroflip.circuit import (
     CurrentInput,
     Index,
     PoissonInput,
+    SignalInput,
     SpikeInput,
     _Data,
 )
@@ -45,10 +46,12 @@ class Drive(_Data):
 
     events: spike input -> (steps, sources), sorted by step, then source.
     currents: population -> waveform in A, shape (steps, 1 or size).
+    signals: signal input -> waveform, shape (steps, 1 or size of the postsynaptic population).
     """
 
     events: dict[str, tuple[Index, Index]]
     currents: dict[str, Array]
+    signals: dict[str, Array]
 
 
 def resolve(
@@ -85,12 +88,19 @@ def _drive(
 ) -> Drive:
     events = {}
     currents: dict[str, Array] = {}
+    signals: dict[str, Array] = {}
     for item in circuit.inputs:
         where = f"inputs[{item.name!r}]"
-        if isinstance(item, CurrentInput):
+        if isinstance(item, SignalInput):
+            signals[item.name] = (
+                _waveform(given[item.name], steps, circuit.signal_width(item), dt, where, "1")
+                if item.name in given
+                else np.zeros((steps, 1))
+            )
+        elif isinstance(item, CurrentInput):
             if item.name in given:
                 size = circuit.population(item.target).size
-                wave = _waveform(given[item.name], steps, size, dt, where)
+                wave = _waveform(given[item.name], steps, size, dt, where, "A")
                 total = currents.get(item.target)
                 currents[item.target] = wave if total is None else total + wave
         elif item.name in given:
@@ -99,7 +109,7 @@ def _drive(
             events[item.name] = _poisson(item, steps, dt, seed, trial)
         else:
             events[item.name] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    return Drive(events, currents)
+    return Drive(events, currents, signals)
 
 
 def _events(
@@ -166,22 +176,23 @@ def _poisson(
     return found[:, 0].astype(np.int64), found[:, 1].astype(np.int64)
 
 
-def _waveform(given: Any, steps: int, size: int, dt: float, where: str) -> Array:
+def _waveform(given: Any, steps: int, size: int, dt: float, where: str, unit: str) -> Array:
+    what = "current" if unit == "A" else "signal"
     if isinstance(given, (list, tuple)):
         wave = np.zeros((steps, 1))
         for entry in given:
             if not isinstance(entry, (list, tuple)) or len(entry) != 3:
                 raise ValueError(
-                    f"{where}: current steps are (start, stop, amplitude) in s, s, A; "
+                    f"{where}: {what} steps are (start, stop, amplitude) in s, s, {unit}; "
                     f"got {entry!r}. Give a waveform as an array."
                 )
             start, stop = as_array(entry[:2], "s", where)
-            amplitude = as_array(entry[2], "A", where)
+            amplitude = as_array(entry[2], unit, where)
             if amplitude.ndim or not 0 <= start < stop:
-                raise ValueError(f"{where}: a current step needs 0 <= start < stop; got {entry!r}.")
+                raise ValueError(f"{where}: a {what} step needs 0 <= start < stop; got {entry!r}.")
             wave[whole_steps(start, dt) : whole_steps(stop, dt)] += float(amplitude)
         return wave
-    wave = as_array(given, "A", where)
+    wave = as_array(given, unit, where)
     if wave.ndim == 1:
         wave = wave[:, None]
     if wave.ndim != 2 or wave.shape[0] != steps or wave.shape[1] not in (1, size):

@@ -25,12 +25,23 @@ def parameter(
     )
 
 
+def choice(default: str, *others: str) -> Any:
+    """A dataclass field that holds one of a few words."""
+    return dataclasses.field(default=default, metadata={"choices": (default, *others)})
+
+
 class Parametrized:
     """Base of the frozen dataclasses whose fields are parameters; converts and checks them."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             name = f"{type(self).__name__}.{field.name}"
+            if "choices" in field.metadata:
+                word = getattr(self, field.name)
+                if word not in field.metadata["choices"]:
+                    known = nearest(str(word), field.metadata["choices"])
+                    raise ValueError(f"{name}: unknown {word!r}; {known}")
+                continue
             unit = field.metadata["unit"]
             value = as_float(getattr(self, field.name), unit, name)
             above, at_least = field.metadata["above"], field.metadata["at_least"]
@@ -41,7 +52,12 @@ class Parametrized:
             object.__setattr__(self, field.name, value)
 
     def parameters(self) -> dict[str, float]:
-        """The parameters by name, in SI units."""
+        """The numbers among the fields, by name, in SI units."""
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return {f.name: getattr(self, f.name) for f in fields if "choices" not in f.metadata}
+
+    def settings(self) -> dict[str, float | str]:
+        """All fields by name: what it takes to build the object again."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def describe(self) -> str:
@@ -53,11 +69,14 @@ class Parametrized:
         """
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
         return ", ".join(
-            f"{f.name} {show(getattr(self, f.name), f.metadata['unit'])}" for f in fields
+            f"{f.name} {getattr(self, f.name)}"
+            if "choices" in f.metadata
+            else f"{f.name} {show(getattr(self, f.name), f.metadata['unit'])}"
+            for f in fields
         )
 
 
-def from_spec(kinds: dict[str, type[Any]], kind: str, values: dict[str, float], what: str) -> Any:
+def from_spec(kinds: dict[str, type[Any]], kind: str, values: dict[str, Any], what: str) -> Any:
     """The object of class `kinds[kind]` with these parameters; for loading from a file.
 
     Raises ValueError for an unknown class or parameter.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroflip import files
-from neuroflip.circuit import Array, Circuit, Index, _Data
+from neuroflip.circuit import Array, Circuit, CurrentInput, Index, _Data
 from neuroflip.errors import nearest
 from neuroflip.inputs import Drive
 
@@ -65,14 +65,15 @@ class Recording(_Data):
         sizes = self.circuit.sizes()
         current: dict[str, str] = {}
         for item in self.circuit.inputs:
-            if item.name not in sizes:
-                current.setdefault(getattr(item, "target", ""), item.name)
+            if isinstance(item, CurrentInput):
+                current.setdefault(item.target, item.name)
         return [
             {
                 name: [steps[sources == i] * self.dt for i in range(sizes[name])]
                 for name, (steps, sources) in drive.events.items()
             }
             | {current[target]: wave for target, wave in drive.currents.items()}
+            | drive.signals
             for drive in self.drives
         ]
 
@@ -135,7 +136,11 @@ class Recording(_Data):
         try:
             data["circuit"] = Circuit.from_spec(data["circuit"])
             data["drives"] = [
-                Drive({name: tuple(pair) for name, pair in d["events"].items()}, d["currents"])
+                Drive(
+                    {name: tuple(pair) for name, pair in d["events"].items()},
+                    d["currents"],
+                    d["signals"],
+                )
                 for d in data["drives"]
             ]
         except (ValueError, KeyError, TypeError, AttributeError) as error:

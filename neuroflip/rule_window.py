@@ -1,15 +1,28 @@
 """The window of a plasticity rule: what one pair of spikes does, by formula and simulated."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from neuroflip.circuit import Array, Circuit, OneToOne, Population, Projection, SpikeInput
-from neuroflip.neurons import DeltaLIF
+from neuroflip.circuit import (
+    Array,
+    Circuit,
+    CurrentInput,
+    OneToOne,
+    Population,
+    Projection,
+    SignalInput,
+    SpikeInput,
+)
+from neuroflip.neurons import NEURONS, DeltaLIF
 from neuroflip.rules import Rule
 from neuroflip.simulation import simulate
 from neuroflip.units import as_array, as_float, ms
+
+AFTER = 500 * ms
+"""Time that a rule which goes on changing is given after the pair."""
 
 TOLERANCE = 1e-12
 """Largest difference of formula and simulation that rounding explains, see `agreement`."""
@@ -38,9 +51,10 @@ def rule_window(
     whole steps of dt (s); the formula is evaluated at the rounded ones, `whole_intervals`.
     weight: before the pair, in the unit of the rule's bounds. engine: one of `nf.ENGINES`.
 
-    Simulated is one circuit with a synapse an interval, each of which meets one pair. The
-    formula is `rule.window`, held within w_min and w_max where the rule has them, or None where
-    it has no closed form. Both arrays are of shape (intervals,).
+    Simulated is one circuit with a synapse an interval, each of which meets one pair; third
+    factors are 1 throughout, and a rule with differential equations of its own is given `AFTER`
+    to finish. The formula is `rule.window`, held within w_min and w_max where the rule has them,
+    or None where it has no closed form. Both arrays are of shape (intervals,).
 
     Raises ValueError or TypeError for a weight outside the bounds, an empty or not
     one-dimensional list of intervals, an unknown engine.
@@ -92,14 +106,13 @@ def _analytic(rule: Rule, intervals: Array, weight: float) -> Array | None:
 def _simulated(rule: Rule, intervals: Array, weight: float, engine: str, dt: float) -> Array:
     apart = np.round(intervals / dt).astype(np.int64)
     pre = max(0, 1 - int(apart.min()))
-    # A forcing spike reaches the neuron after the threshold of its step, so fires it in the next.
-    forced = pre + apart - 1
-    inputs = {
-        "pre": [[pre * dt]] * apart.size,
-        "force": [[step * dt] for step in forced],
-    }
-    steps = max(pre, int(forced.max())) + 2
-    circuit = _circuit(rule, weight, apart.size, dt)
+    steps = max(pre, int((pre + apart).max())) + 2
+    if rule.model().continuous:
+        steps += round(AFTER / dt)
+    circuit = paired(rule, np.full(apart.size, weight))
+    inputs: dict[str, Any] = {"pre": [[pre * dt]] * apart.size}
+    inputs |= forced(circuit, [[step] for step in pre + apart], steps, dt)
+    inputs |= {name: np.ones(steps) for name in rule.model().signals}
     rec = simulate(circuit, inputs, duration=steps * dt, dt=dt, engine=engine)
     if not rule.plastic:
         return np.zeros(intervals.size)
@@ -107,17 +120,56 @@ def _simulated(rule: Rule, intervals: Array, weight: float, engine: str, dt: flo
     return changes
 
 
-def _circuit(rule: Rule, weight: float, size: int, dt: float) -> Circuit:
-    """`size` plastic synapses onto neurons that fire only where "force" makes them."""
-    bounds = (getattr(rule, "w_min", 0.0), getattr(rule, "w_max", 0.0))
-    threshold = 100.0 * max(1.0, *map(abs, (weight, *bounds)))
-    neuron = DeltaLIF(tau_m=1000 * dt, v_threshold=threshold, refractory=0.0)
+def neuron_for(rule: Rule) -> Any:
+    """A neuron that the rule can read; one that weights do not move where it reads none.
+
+    Raises ValueError where no neuron has what the rule reads.
+    """
+    reads = rule.model().reads
+    if not reads:
+        given = rule.parameters()
+        # Far above what many spikes at a time bring; weights without bounds may grow far, too
+        far = (
+            1e3 * max(1.0, *map(abs, (given["w_min"], given["w_max"]))) if "w_min" in given else 1e9
+        )
+        return DeltaLIF(v_threshold=far, refractory=0.0)
+    for kind in NEURONS.values():
+        if set(reads) <= set(kind().model().variables):
+            return kind(refractory=0.0)  # type: ignore[call-arg]
+    raise ValueError(f"{type(rule).__name__} reads {', '.join(reads)}, which no neuron has.")
+
+
+def paired(rule: Rule, weight: Array, axonal: Any = 0.0, dendritic: Any = 0.0) -> Circuit:
+    """Pairs of neurons, each joined by one synapse; inputs "pre", "force" and the third factors."""
+    neuron = neuron_for(rule)
     return Circuit(
-        "rule_window",
-        [Population("post", neuron, size)],
+        "pairs",
+        [Population("post", neuron, weight.size)],
         [
-            Projection("pre", "post", weight, pattern=OneToOne(), rule=rule),
-            Projection("force", "post", 10 * threshold, pattern=OneToOne()),
+            Projection(
+                "pre",
+                "post",
+                weight,
+                receptor=next(iter(neuron.receptors)),
+                pattern=OneToOne(),
+                axonal_delay=axonal,
+                dendritic_delay=dendritic,
+                rule=rule,
+            )
         ],
-        [SpikeInput("pre", size), SpikeInput("force", size)],
+        [
+            SpikeInput("pre", weight.size),
+            CurrentInput("force", "post"),
+            *(SignalInput(name) for name in rule.model().signals),
+        ],
     )
+
+
+def forced(circuit: Circuit, at: Sequence[Any], steps: int, dt: float) -> dict[str, Array]:
+    """The input "force" that fires neuron i of `paired` in the steps at[i]."""
+    neuron: Any = circuit.populations[0].neuron
+    kick = 2 * (neuron.v_threshold - neuron.v_reset) / neuron.resistance
+    wave = np.zeros((steps, len(at)))
+    for i, fired in enumerate(at):
+        wave[fired, i] = kick / -math.expm1(-dt / neuron.tau_m)  # over the threshold in one step
+    return {"force": wave}

@@ -1,77 +1,113 @@
 """What a plasticity rule is: parameters as fields, equations as class attributes."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from neuroflip import equations as eq
 from neuroflip.parameters import Parametrized
 
+Level = Literal["pre", "post", "synapse"]
+
+_FUNCTIONS = eq.FUNCTIONS | eq.POPULATION_FUNCTIONS
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The text of a rule, as `Rule` describes it."""
+
+    equations: str
+    on_pre: str
+    on_post: str
+    transmit: str = "w"
+
 
 @dataclass(frozen=True, eq=False)
 class RuleModel:
-    """The checked form of a rule class: what engines read."""
+    """The checked form of a rule: what engines read.
+
+    decay: variable -> the parameter that is its time constant, for `dx/dt = -x/tau`. A variable
+    with `dx/dt = 0` stays as it is between spikes. flows: the other differential equations,
+    integrated each step by forward Euler. In the blocks every assignment to `w` is clipped
+    already, where the rule is bounded. level: whose number a variable is: one a presynaptic
+    neuron, one a postsynaptic neuron, or one a synapse. signals: third factors; reads: variables
+    of the postsynaptic neuron, which equations see as `NAME_post`.
+    """
 
     name: str
+    parameters: tuple[str, ...]
     variables: tuple[str, ...]
-    decay: Mapping[str, str]  # variable -> the parameter that is its time constant
-    equations: tuple[eq.Differential, ...]
+    decay: Mapping[str, str]
+    flows: tuple[eq.Differential, ...]
     on_pre: tuple[eq.Assignment, ...]
     on_post: tuple[eq.Assignment, ...]
+    transmit: eq.Expression
+    level: Mapping[str, Level]
+    signals: tuple[str, ...]
+    reads: tuple[str, ...]
+    bounded: bool
+    layers_only: bool  # whether it joins many synapses, which only `rules.attach` can
+
+    @property
+    def continuous(self) -> bool:
+        """Whether something changes in every step, not at spikes alone."""
+        return bool(self.flows)
 
 
 class Rule(Parametrized):
     """Base of the plasticity rules. A rule is a final frozen dataclass with these class attributes.
 
-    equations: the variables of a synapse, decaying between spikes: `dx/dt = -x/tau`, one a line.
+    equations: differential equations of the variables of a synapse, one a line. Those of the form
+        `dx/dt = -x/tau` are solved exactly, and a variable with `dx/dt = 0` stays until a spike;
+        any other, `dw/dt` included, is integrated by forward Euler with the step of the run, all
+        from their values at the start of the step.
     on_pre: assignments run when a presynaptic spike arrives at the synapse (after the axonal
         delay); the spike has already been passed on with the weight `w` as it was before.
     on_post: assignments run when a postsynaptic spike arrives at the synapse (after the
         dendritic delay). In one step all on_pre run before all on_post.
+    transmit: what an arriving presynaptic spike passes on, before on_pre; the weight by default.
+    signals: names of third factors, such as "reward": numbers that a run is given for each step.
+    reads: variables of the postsynaptic neuron that equations may read: `v` as `v_post`.
 
-    They read the rule's parameters, its variables and the weight `w`, and write the variables
-    and `w`. A rule with bounds has fields w_min and w_max, in the unit of the weight; initial
-    weights outside them are refused.
+    They read the rule's parameters, its variables, the weight `w` and the time `t` (s, start of
+    the step), and write the variables and `w`. A rule with bounds has fields w_min and w_max, in
+    the unit of the weight: the weight is clipped to them after every line that changes it, and
+    initial weights outside them are refused. All variables start at 0.
     """
 
     equations: ClassVar[str] = ""
     on_pre: ClassVar[str] = ""
     on_post: ClassVar[str] = ""
+    transmit: ClassVar[str] = "w"
+    signals: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = ()
 
-    @classmethod
-    @functools.cache
-    def model(cls) -> RuleModel:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = self.parameters()
+        if "w_min" in given and given["w_min"] >= given["w_max"]:
+            raise ValueError(
+                f"{type(self).__name__}.w_max must be above w_min ({given['w_min']!r}); "
+                f"got {given['w_max']!r}."
+            )
+
+    def declare(self) -> Declaration:
+        """The text of this rule: its class attributes. Override where it depends on options."""
+        return Declaration(self.equations, self.on_pre, self.on_post, self.transmit)
+
+    def model(self) -> RuleModel:
         """The checked form. Raises EquationError where the declaration is not in the language."""
-
-        def where(attribute: str) -> str:
-            return f"{cls.__name__}.{attribute}"
-
-        parameters = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        system = eq.parse_system(cls.equations, parameters, where("equations"))
-        variables = tuple(d.variable for d in system)
-        eq.check_new(parameters, {"w", "dt"}, cls.__name__)
-        eq.check_new(variables, parameters | {"w", "dt"}, where("equations"))
-        written = {*variables, "w"}
-        known = parameters | written
-        return RuleModel(
-            name=cls.__name__,
-            variables=variables,
-            decay=MappingProxyType(
-                {d.variable: eq.decay_constant(d, where("equations"), variables) for d in system}
-            ),
-            equations=system,
-            on_pre=eq.parse_block(cls.on_pre, known, written, where("on_pre")),
-            on_post=eq.parse_block(cls.on_post, known, written, where("on_post")),
-        )
+        names = tuple(self.parameters())
+        return _model(type(self).__name__, names, self.declare(), self.signals, self.reads)
 
     @property
     def plastic(self) -> bool:
-        """Whether the rule ever changes a weight."""
+        """Whether the rule does anything: changes a weight, or what a spike passes on."""
         model = self.model()
-        return any(a.target == "w" for a in (*model.on_pre, *model.on_post))
+        written = {a.target for a in (*model.on_pre, *model.on_post)}
+        return "w" in written | {d.variable for d in model.flows} or model.transmit.text != "w"
 
     def window(self, interval: float, weight: float) -> float:
         """Change of a weight by one pair of spikes `interval` = t_post - t_pre apart (s).
@@ -80,3 +116,95 @@ class Rule(Parametrized):
         declaration; `neuroflip rule NAME` puts it beside the simulated change.
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form window.")
+
+
+@functools.cache
+def _model(
+    name: str,
+    parameters: tuple[str, ...],
+    text: Declaration,
+    signals: tuple[str, ...],
+    reads: tuple[str, ...],
+) -> RuleModel:
+    given = {*parameters, *signals, *(f"{v}_post" for v in reads), "t"}
+
+    def where(attribute: str) -> str:
+        return f"{name}.{attribute}"
+
+    eq.check_new(parameters, {"w", "dt", "t"}, name)
+    system = eq.parse_system(text.equations, given | {"w"}, where("equations"), _FUNCTIONS)
+    variables = tuple(d.variable for d in system if d.variable != "w")
+    eq.check_new(variables, given | {"dt"}, where("equations"))
+    decay = {
+        d.variable: tau
+        for d in system
+        if d.variable != "w" and (tau := eq.decay_constant(d, parameters)) is not None
+    }
+    written = {*variables, "w"}
+    known = given | written
+    bounded = {"w_min", "w_max"} <= set(parameters)
+
+    def block(source: str, attribute: str) -> tuple[eq.Assignment, ...]:
+        parsed = eq.parse_block(source, known, written, where(attribute), _FUNCTIONS)
+        return tuple(_clipped(a) if bounded and a.target == "w" else a for a in parsed)
+
+    on_pre, on_post = block(text.on_pre, "on_pre"), block(text.on_post, "on_post")
+    kept = {d.variable for d in system if d.value.text in ("0", "0.0")}
+    flows = tuple(d for d in system if d.variable not in {*decay, *kept})
+    transmit = eq.parse_expression(text.transmit, known, where("transmit"))
+    expressions = [a.value for a in (*on_pre, *on_post)] + [d.value for d in flows]
+    called = frozenset().union(*map(eq.functions_of, expressions))
+    return RuleModel(
+        name,
+        parameters,
+        variables,
+        MappingProxyType(decay),
+        flows,
+        on_pre,
+        on_post,
+        transmit,
+        MappingProxyType(_levels(variables, flows, on_pre, on_post, signals, reads)),
+        signals,
+        reads,
+        bounded,
+        bool(called & set(eq.POPULATION_FUNCTIONS)),
+    )
+
+
+def _clipped(assignment: eq.Assignment) -> eq.Assignment:
+    value = assignment.value
+    text = f"clip({value.text}, w_min, w_max)"
+    names = {*value.names, "w_min", "w_max"}
+    return eq.Assignment("w", eq.parse_expression(text, names, functions=_FUNCTIONS))
+
+
+def _levels(
+    variables: tuple[str, ...],
+    flows: tuple[eq.Differential, ...],
+    on_pre: tuple[eq.Assignment, ...],
+    on_post: tuple[eq.Assignment, ...],
+    signals: tuple[str, ...],
+    reads: tuple[str, ...],
+) -> dict[str, Level]:
+    """The level of each variable: the coarsest at which all that it depends on is known."""
+
+    def settle(readable: set[str], others: tuple[eq.Assignment, ...]) -> set[str]:
+        """The variables that no other side writes and that read only each other and `readable`."""
+        found = set(variables) - {a.target for a in others}
+        while True:
+            wrong = set()
+            for target, value in [
+                *((a.target, a.value) for a in (*on_pre, *on_post)),
+                *((d.variable, d.value) for d in flows),
+            ]:
+                foreign = value.names & ({*variables, "w"} | posts) - found - readable
+                if target in found and (foreign or eq.functions_of(value) & population):
+                    wrong.add(target)
+            if not wrong:
+                return found
+            found -= wrong
+
+    population = set(eq.POPULATION_FUNCTIONS)
+    posts = {f"{v}_post" for v in reads} | set(signals)  # a signal may be one a neuron
+    pre, post = settle(set(), on_post), settle(posts, on_pre)
+    return {v: "pre" if v in pre else "post" if v in post else "synapse" for v in variables}

@@ -269,7 +269,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         TypeError, "Circuit.populations must hold Population; got LIF("),
     "wrong input": (
         lambda: circuit(inputs=[A]),
-        TypeError, "Circuit.inputs must hold SpikeInput or PoissonInput or CurrentInput; got Popul"),
+        TypeError, "Circuit.inputs must hold SpikeInput or PoissonInput or CurrentInput or "
+        "SignalInput; got Popul"),
     "wrong projection": (
         lambda: circuit("in->B"),  # type: ignore[arg-type]
         TypeError, "Circuit.projections must hold Projection; got 'in->B'."),

@@ -388,7 +388,7 @@ def test_compare_refuses(engines: str, message: str) -> None:
 def test_rule_window(mu: int) -> None:
     found = document("rule", "PairSTDP", "--set", f"mu_plus={mu}", "--set", "tau_plus=10ms")
     rule = rules.PairSTDP(mu_plus=mu, tau_plus=10 * ms)
-    assert found["parameters"] == rule.parameters()
+    assert found["parameters"] == rule.settings()
     assert (found["weight"], found["engine"], found["dt"]) == (0.5, "numba", 0.1 * ms)
     intervals = found["intervals"]
     assert intervals == pytest.approx(np.arange(-50, 51) * ms, abs=1e-12)
@@ -412,6 +412,38 @@ def test_rule_text(tmp_path: Path) -> None:
     assert "Change of a weight of 0.25 by one pair of spikes" in result.stdout
     assert "Formula and torch agree: largest difference " in result.stdout
     assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_rule_takes_words(tmp_path: Path) -> None:
+    found = document("rule", "PairSTDP", "--set", "coincidence=depress")
+    assert found["parameters"]["coincidence"] == "depress" and found["ok"]
+    at_zero = found["intervals"].index(0.0)
+    assert found["simulated"][at_zero] == pytest.approx(-0.0105)
+    assert "coincidence: unknown 'depres'; did you mean 'depress'" in refused(
+        "rule", "PairSTDP", "--set", "coincidence=depres"
+    )
+
+
+def test_rule_of_rates(tmp_path: Path) -> None:
+    png = tmp_path / "r.png"
+    found = document("rule", "Oja", "--set", "rate=0.1", "--weight", "0.5", "--plot", png)
+    expected = [0.1 * y * (1 - 0.5 * y) for y in found["at"]]
+    np.testing.assert_allclose(found["change"], expected, atol=1e-12)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    text = call("rule", "Oja").stdout
+    assert "Change of a weight of" in text and "by one presentation" in text
+
+
+def test_rule_of_transmission() -> None:
+    found = document("rule", "ShortTerm", "--set", "utilization=0.25")
+    assert found["fraction"][:1] == pytest.approx([0.25]) and len(found["fraction"]) == 10
+    assert found["fraction"] == sorted(found["fraction"], reverse=True)
+
+
+def test_rule_check() -> None:
+    found = document("rule", "PairSTDP", "--check")
+    assert found["ok"] and {row["outcome"] for row in found["rows"]} == {"ok"}
+    assert {"window", "engines agree", "reset = fresh"} <= {row["check"] for row in found["rows"]}
 
 
 def test_rule_weight_is_halfway_between_the_bounds() -> None:

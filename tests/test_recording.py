@@ -38,8 +38,9 @@ def recording(
         return {p: np.array([row[i] for row in rows], dtype=kind) for p, rows in flat.items()}
 
     return nf.Recording(
-        circuit=circuit, drives=[Drive({}, {})] * count, duration=steps * dt, dt=dt, engine="numba",
-        options={}, seed=0, versions={}, spikes={p: k * dt for p, k in column(1, np.int64).items()},
+        circuit=circuit, drives=[Drive({}, {}, {})] * count, duration=steps * dt, dt=dt,
+        engine="numba", options={}, seed=0, versions={},
+        spikes={p: k * dt for p, k in column(1, np.int64).items()},
         neurons=column(2, np.int64), trials=column(0, np.int64), times=np.zeros(0), traces={},
         weights={}, weight_history={}, threshold_margin=0.0,
     )  # fmt: skip

@@ -27,6 +27,7 @@ from neuroflip.engines.plan import delay_steps
 from neuroflip.errors import nearest
 from neuroflip.inputs import Drive, whole_steps
 from neuroflip.neurons import INJECTED, Neuron, NeuronModel
+from neuroflip.rules.rule import RuleModel
 
 _where = b2.Function(np.where, arg_units=[bool, 1, 1], return_unit=1)
 _where.implementations.add_numpy_implementation(np.where)
@@ -218,12 +219,22 @@ class _Network:
         axonal = delay_steps(given.axonal_delay, job.dt, f"{where}: axonal_delay")
         dendritic = delay_steps(given.dendritic_delay, job.dt, f"{where}: dendritic_delay")
         model = p.rule.model()
+        # Rules that read a neuron's state read it as it is before anything arrives in the step
+        late = any(other.rule.model().reads for other in circuit.projections)
         source, first_pre = self.at[p.pre]
         target, first_post = self.at[p.post]
         receptor = circuit.population(p.post).neuron.receptors[str(p.receptor)]
         receive = f"{_n(receptor)}_post += "
         parameters = p.rule.parameters()
         names = {name: _s(name) for name in (*parameters, *model.variables, "w")}
+        names |= {"t": "(t/second)"} | {f"{v}_post": f"{_n(v)}_post" for v in model.reads}
+        names |= {signal: f"{signal}_signal_s(t, {signal}_column_s)" for signal in model.signals}
+        waves = {
+            f"{signal}_signal_s": b2.TimedArray(
+                self.drive.signals[circuit.signal_of(p, signal)], dt=job.dt * b2.second
+            )
+            for signal in model.signals
+        }
 
         def code(block: tuple[eq.Assignment, ...]) -> str:
             return "\n".join(
@@ -231,18 +242,24 @@ class _Network:
             )
 
         lines = [f"{_s('w')} : 1"]
-        for d in model.equations:
-            value = eq.emit(d.value, "brian2", names)
-            lines.append(f"d{_s(d.variable)}/dt = ({value})/second : 1 (event-driven)")
-        on_pre = {"pre": f"{receive}{_s('w')}\n{code(model.on_pre)}"}
+        changes = {v: f"-{_s(v)}/{_s(tau)}" for v, tau in model.decay.items()}
+        changes |= {d.variable: eq.emit(d.value, "brian2", names) for d in model.flows}
+        when = "clock-driven" if model.continuous else "event-driven"
+        if "w" in changes:
+            lines = []
+        lines += [f"d{_s(v)}/dt = ({rate})/second : 1 ({when})" for v, rate in changes.items()]
+        lines += [f"{_s(v)} : 1" for v in model.variables if v not in changes]
+        lines += [f"{signal}_column_s : integer (constant)" for signal in model.signals]
+        sent = eq.emit(model.transmit, "brian2", names)
+        on_pre = {"pre": f"{receive}{sent}\n{code(model.on_pre)}"}
         delays = {"pre": axonal}
         if not p.rule.plastic:
             delays["pre"] = axonal + dendritic
-        elif dendritic.any():
+        elif dendritic.any() or late:
             # The weight that a spike meets travels down the dendrite: a queue in each synapse.
             queue = _queue(int(dendritic.max()) // self._shortest_interval(p.pre) + 2)
             lines += queue.variables
-            on_pre["pre"] = f"{queue.put(_s('w'))}\n{code(model.on_pre)}"
+            on_pre["pre"] = f"{queue.put(sent)}\n{code(model.on_pre)}"
             on_pre["transmit"] = f"{receive}{queue.first}\n{queue.drop}"
             delays["transmit"] = axonal + dendritic
         synapses = b2.Synapses(
@@ -252,12 +269,24 @@ class _Network:
             on_pre=on_pre,
             on_post=code(model.on_post) if p.rule.plastic and model.on_post else None,
             clock=self.clock,
-            namespace={"where": _where, **{_s(n): value for n, value in parameters.items()}},
+            method=_Flow(model, names),
+            namespace={
+                "where": _where,
+                **{_s(n): value for n, value in parameters.items()},
+                **waves,
+            },
         )
+        if model.continuous:
+            synapses.state_updater.order = -1  # it reads the neurons as they are before the step
         synapses.connect(i=given.pre + first_pre, j=given.post + first_post)
         setattr(synapses, _s("w"), given.weight)
+        for signal in model.signals:
+            wide = self.drive.signals[circuit.signal_of(p, signal)].shape[1] > 1
+            setattr(synapses, f"{signal}_column_s", given.post if wide else 0)
         if "transmit" in on_pre:
-            synapses.transmit.order = 0  # after every pre (-1), before every post (1)
+            synapses.transmit.order = 2  # after every pre (-1) and every post (1)
+        elif late:
+            synapses.pre.order = 2  # a static projection, which only transmits
         if hasattr(synapses, "post"):
             delays["post"] = dendritic
         for pathway, steps in delays.items():
@@ -461,6 +490,31 @@ class _Propagation(StateUpdateMethod):  # type: ignore[misc]
                 f" + int(not not_refractory)*({sums['r']})"
             )
         lines += [f"{_n(v)} = _{_n(v)}" for v in self.model.variables]
+        return "\n".join(lines)
+
+
+class _Flow(StateUpdateMethod):  # type: ignore[misc]
+    """Forward Euler for a rule's equations, but for plain decays, which are solved exactly.
+
+    Brian2 has no integrator that treats the two kinds apart.
+    """
+
+    def __init__(self, model: RuleModel, names: Mapping[str, str]) -> None:
+        self.model, self.names = model, names
+
+    def __call__(self, equations: Any, variables: Any = None, method_options: Any = None) -> str:
+        slopes = {d.variable: eq.emit(d.value, "brian2", self.names) for d in self.model.flows}
+        lines = [f"_{_s(v)} = {_s(v)} + dt/second*({slope})" for v, slope in slopes.items()]
+        lines += [
+            f"{_s(v)} = {_s(v)}*exp(-dt/second/{_s(tau)})" for v, tau in self.model.decay.items()
+        ]
+        for v in slopes:
+            held = v == "w" and self.model.bounded
+            lines.append(
+                f"{_s(v)} = clip(_{_s(v)}, {_s('w_min')}, {_s('w_max')})"
+                if held
+                else f"{_s(v)} = _{_s(v)}"
+            )
         return "\n".join(lines)
 
 

@@ -3,7 +3,8 @@
 The text depends on the neuron models and rule classes alone, not on sizes or parameters, so
 circuits made of the same parts share one compiled kernel. One step, in order:
 
-    inputs send; every group updates its state and sends the spikes that cross threshold;
+    rules that change continuously are advanced; inputs send; every group updates its state and
+    sends the spikes that cross threshold;
     static synapses, then plastic ones, take the spikes that arrive, presynaptic before
     postsynaptic; what has reached the somas is added to the state; neurons that fired are reset.
 
@@ -42,8 +43,11 @@ def run(
     start, stop, dt, every,
     spikes, first_spike, input_spikes, first_input,
     wave, channel, last_spike, pending, margin,
-    static_delay, static_first, static_slot, static_weight,
+    static_delay, static_first, static_slot, static_weight, signal,
 '''
+
+RuleKey = tuple[RuleModel, int | None]
+"""A rule, and the group of its postsynaptic neurons where it reads their variables."""
 
 
 def group_arguments(g: int) -> list[str]:
@@ -55,14 +59,15 @@ def group_arguments(g: int) -> list[str]:
 def rule_arguments(r: int) -> list[str]:
     """Names of the arguments that plastic list r adds to the kernel, in order."""
     return [f"r{r}_{name}" for name in (
-        "parameters", "weight", "state", "last", "slot", "dendritic",
+        "parameters", "decay", "weight", "state", "last", "slot", "dendritic", "member", "instance",
+        "column",
         "pre_delay", "pre_instance", "pre_first",
         "post_delay", "post_instance", "post_first", "post_synapse",
         "record", "trace",
     )]  # fmt: skip
 
 
-def kernel_source(groups: Sequence[NeuronModel], rules: Sequence[RuleModel]) -> str:
+def kernel_source(groups: Sequence[NeuronModel], rules: Sequence[RuleKey]) -> str:
     """The module text with the kernel `run` for groups and plastic lists of these classes."""
     arguments = [group_arguments(g) for g in range(len(groups))]
     arguments += [rule_arguments(r) for r in range(len(rules))]
@@ -86,19 +91,23 @@ def kernel_source(groups: Sequence[NeuronModel], rules: Sequence[RuleModel]) -> 
             )  # fmt: skip
             add(f"                {kind}{n}_trace[k // every, j] = {source.format(n)}")
     add("        row = k % wave.shape[0]")
+    add("        moment = k % signal.shape[0]")
     add("        now = k % depth")
     add("        for q in range(first_input[k], first_input[k + 1]):")
     add("            spikes[position] = input_spikes[q]")
     add("            position += 1")
+    for r, key in enumerate(rules):
+        if key[0].continuous:
+            lines += _flow(r, key, groups)
     for g, model in enumerate(groups):
         lines += _update(g, model)
     add("        first_spike[k + 1] = position")
     lines += _static()
-    for r, rule in enumerate(rules):
-        lines += _plastic(r, rule, "pre")
-    for r, rule in enumerate(rules):
-        if rule.on_post:
-            lines += _plastic(r, rule, "post")
+    for r, key in enumerate(rules):
+        lines += _plastic(r, key, "pre", groups)
+    for r, key in enumerate(rules):
+        if key[0].on_post:
+            lines += _plastic(r, key, "post", groups)
     for g, model in enumerate(groups):
         lines += _receive(g, model)
         lines += _reset(g, model)
@@ -159,7 +168,51 @@ def _static() -> list[str]:
                         pending[now, static_slot[s]] += static_weight[s]""".splitlines()
 
 
-def _plastic(r: int, rule: RuleModel, side: str) -> list[str]:
+def _outside(
+    r: int, key: RuleKey, read: frozenset[str], groups: Sequence[NeuronModel]
+) -> list[str]:
+    """What a synapse s reads that is not its own: the time, third factors, the neuron's state."""
+    rule, group = key
+    p = f"r{r}_"
+    lines = [f"{_own('t')} = k * dt"] if "t" in read else []
+    for j, name in enumerate(rule.signals):
+        if name in read:
+            lines.append(f"{_own(name)} = signal[moment, {p}column[{j}, s]]")
+    for variable in rule.reads:
+        if f"{variable}_post" in read and group is not None:
+            row = groups[group].variables.index(variable)
+            lines.append(f"{_own(f'{variable}_post')} = g{group}_state[{row}, {p}member[s]]")
+    return lines
+
+
+def _flow(r: int, key: RuleKey, groups: Sequence[NeuronModel]) -> list[str]:
+    """One step of a rule's differential equations, all from the values at its start."""
+    rule = key[0]
+    p = f"r{r}_"
+    deep = " " * 12
+    read = frozenset().union(*(d.value.names for d in rule.flows))
+    lines = [f"        for s in range({p}weight.size):", f"{deep}n = {p}instance[s]"]
+    for j, name in enumerate(parameter_names(rule)):
+        if name in read or (rule.bounded and name in ("w_min", "w_max")):
+            lines.append(f"{deep}{_own(name)} = {p}parameters[n, {j}]")
+    lines.append(f"{deep}w_ = {p}weight[s]")
+    lines += [f"{deep}{_own(v)} = {p}state[s, {j}]" for j, v in enumerate(rule.variables)]
+    lines += [f"{deep}{line}" for line in _outside(r, key, read, groups)]
+    lines += [f"{deep}new_{d.variable} = {_own(d.variable)} + dt * {_text(d.value)}"
+              for d in rule.flows]  # fmt: skip
+    for j, v in enumerate(rule.variables):
+        if v in rule.decay:
+            lines.append(f"{deep}{p}state[s, {j}] = {_own(v)} * {p}decay[n, {j}]")
+        elif any(d.variable == v for d in rule.flows):
+            lines.append(f"{deep}{p}state[s, {j}] = new_{v}")
+    if any(d.variable == "w" for d in rule.flows):
+        new = "clip(new_w, w_min_, w_max_)" if rule.bounded else "new_w"
+        lines.append(f"{deep}{p}weight[s] = {new}")
+    return lines
+
+
+def _plastic(r: int, key: RuleKey, side: str, groups: Sequence[NeuronModel]) -> list[str]:
+    rule = key[0]
     deep = " " * 24
     p = f"r{r}_"
     lines = f"""\
@@ -167,10 +220,12 @@ def _plastic(r: int, rule: RuleModel, side: str) -> list[str]:
             then = k - {p}{side}_delay[b]
             if then >= 0 and first_spike[then] < first_spike[then + 1]:""".splitlines()
     block = rule.on_pre if side == "pre" else rule.on_post
-    read = frozenset().union(*(a.value.names for a in block)) | set(rule.decay.values())
-    names = parameter_names(rule)
-    for j, name in enumerate(names):
-        if name in read:
+    read = frozenset().union(*(a.value.names for a in block))
+    if side == "pre":
+        read |= rule.transmit.names
+    lazy = {} if rule.continuous else rule.decay
+    for j, name in enumerate(parameter_names(rule)):
+        if name in read | set(lazy.values()):
             lines.append(f"{' ' * 16}{_own(name)} = {p}parameters[{p}{side}_instance[b], {j}]")
     lines += """\
                 for q in range(first_spike[then], first_spike[then + 1]):
@@ -186,17 +241,16 @@ def _plastic(r: int, rule: RuleModel, side: str) -> list[str]:
         lines.append(f"{' ' * 20}for z in range({first}, {after}):")
         lines.append(f"{deep}s = {p}post_synapse[z]")
     lines.append(f"{deep}w_ = {p}weight[s]")
-    if side == "pre":
-        arrival = f"(k + {p}dendritic[s]) % depth"
-        lines.append(f"{deep}pending[{arrival}, {p}slot[s]] += w_")
     lines += [f"{deep}{_own(v)} = {p}state[s, {j}]" for j, v in enumerate(rule.variables)]
-    if rule.variables:
+    if lazy:
         lines.append(f"{deep}elapsed = (k - {p}last[s]) * dt")
         lines.append(f"{deep}if elapsed > 0:")
-        lines += [
-            f"{deep}    {_own(v)} *= exp(-elapsed / {_own(rule.decay[v])})" for v in rule.variables
-        ]
+        lines += [f"{deep}    {_own(v)} *= exp(-elapsed / {_own(tau)})" for v, tau in lazy.items()]
         lines.append(f"{deep}    {p}last[s] = k")
+    lines += [f"{deep}{line}" for line in _outside(r, key, read, groups)]
+    if side == "pre":
+        arrival = f"(k + {p}dendritic[s]) % depth"
+        lines.append(f"{deep}pending[{arrival}, {p}slot[s]] += {_text(rule.transmit)}")
     lines += [f"{deep}{_own(a.target)} = {_text(a.value)}" for a in block]
     lines += [f"{deep}{p}state[s, {j}] = {_own(v)}" for j, v in enumerate(rule.variables)]
     lines.append(f"{deep}{p}weight[s] = w_")
@@ -233,5 +287,7 @@ def _reset(g: int, model: NeuronModel) -> list[str]:
 
 def parameter_names(rule: RuleModel) -> tuple[str, ...]:
     """The parameters that a rule's equations read, in the order of the kernel's table."""
-    read = frozenset().union(*(a.value.names for a in (*rule.on_pre, *rule.on_post)))
-    return tuple(sorted((read | set(rule.decay.values())) - {"w", *rule.variables}))
+    expressions = [a.value for a in (*rule.on_pre, *rule.on_post)] + [d.value for d in rule.flows]
+    read = frozenset().union(rule.transmit.names, *(e.names for e in expressions))
+    bounds = {"w_min", "w_max"} if rule.bounded else set()
+    return tuple(sorted((read | set(rule.decay.values()) | bounds) & set(rule.parameters)))

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,7 +29,9 @@ def run(job: Job, *, threads: int = 1) -> list[Trial]:
         raise ValueError(f"threads must be a whole number, at least 1; got {threads!r}.")
     plan = make_plan(job.circuit, job.dt)
     step = _kernel(
-        kernel.kernel_source([g.model for g in plan.groups], [p.model for p in plan.plastic])
+        kernel.kernel_source(
+            [g.model for g in plan.groups], [(p.model, p.group) for p in plan.plastic]
+        )
     )
     shared = _Shared(plan, job)
     if threads == 1 or len(job.drives) == 1:
@@ -83,7 +85,7 @@ class _Shared:
             static.delay, np.zeros_like(static.pre), static.pre, plan.source_count
         )
         self.static = (delay, first, static.slot[order].astype(np.int32), static.weight[order])
-        self.plastic = [_PlasticArrays(plan, p) for p in plan.plastic]
+        self.plastic = [_PlasticArrays(plan, p, job.dt) for p in plan.plastic]
         self.depth = 1 + max((int(p.dendritic.max(initial=0)) for p in plan.plastic), default=0)
         self.states: list[list[tuple[int, int]]] = [[] for _ in plan.groups]
         self.state_columns: dict[tuple[str, str], tuple[int, slice]] = {}
@@ -105,7 +107,7 @@ class _Shared:
 class _PlasticArrays:
     """The synapses of one plastic list in the kernel's order."""
 
-    def __init__(self, plan: Plan, p: Plastic) -> None:
+    def __init__(self, plan: Plan, p: Plastic, dt: float) -> None:
         order, self.pre_delay, self.pre_instance, self.pre_first = _buckets(
             p.axonal, p.instance, p.pre, plan.source_count
         )
@@ -124,16 +126,42 @@ class _PlasticArrays:
         for j, name in enumerate(names):
             self.parameters[:, j] = p.parameters[name][:instances]
         self.variables = len(p.model.variables)
+        self.decay = np.ones((instances, self.variables))
+        for j, variable in enumerate(p.model.variables):
+            if variable in p.model.decay:
+                self.decay[:, j] = np.exp(-dt / p.parameters[p.model.decay[variable]][:instances])
+        reads = bool(p.model.reads)  # what few rules need takes no memory in the others
+        self.member = p.member[order].astype(np.int32) if reads else np.zeros(0, np.int32)
+        self.instance = p.instance[order].astype(np.int32) if p.model.continuous else self.member
+        self.signals = [np.array(names)[p.instance[order]] for names in p.signals.values()]
+        self.local = p.local[order]
 
-    def arguments(self, weight: Array, record: Index, trace: Array) -> tuple[Any, ...]:
+    def columns(self, signals: Mapping[str, tuple[int, int]]) -> Index:
+        """The column of each signal of each synapse among those of all signals."""
+        rows = [np.zeros((0, self.local.size), np.int64)]
+        for names in self.signals:
+            row = np.zeros((1, self.local.size), np.int64)
+            for name, (first, width) in signals.items():
+                here = first + (self.local if width > 1 else 0)
+                row[0] = np.where(names == name, here, row[0])
+            rows.append(row)
+        return np.concatenate(rows)
+
+    def arguments(
+        self, weight: Array, columns: Index, record: Index, trace: Array
+    ) -> tuple[Any, ...]:
         """The kernel's arguments, as `kernel.rule_arguments` names them."""
         return (
             self.parameters,
+            self.decay,
             weight,
             np.zeros((weight.size, self.variables)),
             np.zeros(weight.size, np.int64),
             self.slot,
             self.dendritic,
+            self.member,
+            self.instance,
+            columns,
             self.pre_delay,
             self.pre_instance,
             self.pre_first,
@@ -191,6 +219,18 @@ def _waves(plan: Plan, drive: Drive) -> tuple[Array, Index]:
     return np.concatenate(columns, axis=1), channel
 
 
+def _signals(drive: Drive) -> tuple[Array, dict[str, tuple[int, int]]]:
+    """Third factors as columns, and the first column and width of each; column 0 is 0."""
+    if not drive.signals:
+        return np.zeros((1, 1)), {}
+    at, width = {}, 1
+    for name, wave in drive.signals.items():
+        at[name] = (width, wave.shape[1])
+        width += wave.shape[1]
+    waves = list(drive.signals.values())
+    return np.concatenate([np.zeros((len(waves[0]), 1)), *waves], axis=1), at
+
+
 def _trial(step: Callable[..., int], shared: _Shared, drive: Drive) -> Trial:
     plan, job = shared.plan, shared.job
     state_traces = [np.empty((job.rows, len(columns))) for columns in shared.states]
@@ -198,6 +238,7 @@ def _trial(step: Callable[..., int], shared: _Shared, drive: Drive) -> Trial:
     weights = [p.weight.copy() for p in shared.plastic]
     input_spikes, first_input = _inputs(plan, drive, job.steps)
     wave, channel = _waves(plan, drive)
+    signal, signal_at = _signals(drive)
     first_spike = np.zeros(job.steps + 1, np.int64)
     margin = np.array([np.inf])
     fixed = (
@@ -209,13 +250,15 @@ def _trial(step: Callable[..., int], shared: _Shared, drive: Drive) -> Trial:
         np.zeros((shared.depth, plan.slots)),
         margin,
         *shared.static,
+        signal,
     )
     parts: list[Any] = []
     for g, group in enumerate(plan.groups):
         parts += _group_arguments(group, shared.states[g], state_traces[g])
     for r, arrays in enumerate(shared.plastic):
         record = np.array(shared.weights[r], dtype=np.int64)
-        parts += arrays.arguments(weights[r], record, weight_traces[r])
+        columns = arrays.columns(signal_at)
+        parts += arrays.arguments(weights[r], columns, record, weight_traces[r])
     spikes = np.empty(input_spikes.size + 16 * plan.neurons + 1024, np.int32)
     k = 0
     while k < job.steps:

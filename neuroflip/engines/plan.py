@@ -47,17 +47,23 @@ class Static:
 
 @dataclass(frozen=True)
 class Plastic:
-    """Plastic synapses of one rule class.
+    """Plastic synapses whose rules are declared alike.
 
-    instance: index of the rule object of each synapse; parameters: name -> one value an instance.
-    Delays are in steps.
+    group: index of the group of their postsynaptic neurons where the rule reads its variables,
+    else None; member: index of the postsynaptic neuron within its group, local: within its
+    population. instance: index of the rule object of each synapse; parameters: name -> one value
+    an instance; signals: name -> the input that feeds it, one an instance. Delays are in steps.
     """
 
     model: RuleModel
+    group: int | None
+    signals: Mapping[str, tuple[str, ...]]
     parameters: Mapping[str, Array]
     instance: Index
     pre: Index
     post: Index
+    member: Index
+    local: Index
     slot: Index
     weight: Array
     axonal: Index
@@ -126,16 +132,18 @@ def make_plan(circuit: Circuit, dt: float) -> Plan:
             start += size
 
     static: list[Columns] = []
-    plastic: dict[RuleModel, list[tuple[Projection, Synapses, Index, Index]]] = {}
+    plastic: dict[tuple[RuleModel, int | None], list[tuple[Projection, Synapses, Index, Index]]]
+    plastic = {}
+    group_of = {p.name: g for g, group in enumerate(groups) for p in _members(circuit, group.model)}
     for projection in circuit.projections:
         synapses = circuit.synapses(projection)
         where = f"Projection {projection.name!r}"
         axonal = delay_steps(synapses.axonal_delay, dt, f"{where}: axonal_delay")
         dendritic = delay_steps(synapses.dendritic_delay, dt, f"{where}: dendritic_delay")
         if projection.rule.plastic:
-            plastic.setdefault(projection.rule.model(), []).append(
-                (projection, synapses, axonal, dendritic)
-            )
+            model = projection.rule.model()
+            key = (model, group_of[projection.post] if model.reads else None)
+            plastic.setdefault(key, []).append((projection, synapses, axonal, dendritic))
         else:
             static.append(
                 (
@@ -146,8 +154,9 @@ def make_plan(circuit: Circuit, dt: float) -> Plan:
                 )
             )
     lists, at = [], {}
-    for number, (model, members) in enumerate(plastic.items()):
-        lists.append(_plastic(model, members, sources, slot_of))
+    firsts = {name: groups[g].start for name, g in group_of.items()}
+    for number, ((model, read), members) in enumerate(plastic.items()):
+        lists.append(_plastic(circuit, model, read, members, sources, slot_of, firsts))
         start = 0
         for projection, synapses, _, _ in members:
             at[projection.name] = (number, slice(start, start + synapses.pre.size))
@@ -216,17 +225,21 @@ def _groups(circuit: Circuit, dt: float) -> tuple[tuple[Group, ...], dict[tuple[
 
 
 def _plastic(
+    circuit: Circuit,
     model: RuleModel,
+    group: int | None,
     members: list[tuple[Projection, Synapses, Index, Index]],
     sources: Mapping[str, tuple[int, int]],
     slot_of: Mapping[tuple[str, str], int],
+    firsts: Mapping[str, int],
 ) -> Plastic:
-    names = list(members[0][0].rule.parameters())
     rows = [
         (
             np.full(synapses.pre.size, instance, dtype=np.int64),
             synapses.pre + sources[p.pre][0],
             synapses.post + sources[p.post][0],
+            synapses.post + sources[p.post][0] - firsts[p.post],
+            synapses.post,
             synapses.post + slot_of[p.post, str(p.receptor)],
             synapses.weight,
             axonal,
@@ -234,11 +247,15 @@ def _plastic(
         )
         for instance, (p, synapses, axonal, dendritic) in enumerate(members)
     ]
-    kinds = (np.int64, np.int64, np.int64, np.int64, np.float64, np.int64, np.int64)
     return Plastic(
         model,
-        {name: np.array([p.rule.parameters()[name] for p, *_ in members]) for name in names},
-        *_joined(rows, kinds),
+        group,
+        {s: tuple(circuit.signal_of(p, s) for p, *_ in members) for s in model.signals},
+        {
+            name: np.array([p.rule.parameters()[name] for p, *_ in members])
+            for name in model.parameters
+        },
+        *_joined(rows, (np.int64,) * 6 + (np.float64, np.int64, np.int64)),
     )
 
 

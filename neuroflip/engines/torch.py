@@ -210,7 +210,7 @@ def _on_tensors(name: str, function: Callable[..., Tensor]) -> Callable[..., Any
     return call
 
 
-_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+_OF_TENSORS: dict[str, Callable[..., Tensor]] = {
     "exp": torch.exp,
     "expm1": torch.expm1,
     "exprel": lambda x: torch.where(x == 0, 1.0, torch.expm1(x) / x),
@@ -226,7 +226,8 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "logical_or": torch.logical_or,
     "logical_not": torch.logical_not,
 }
-_TORCH = {name: _on_tensors(name, function) for name, function in _FUNCTIONS.items()}
+FUNCTIONS = {name: _on_tensors(name, function) for name, function in _OF_TENSORS.items()}
+"""Namespace in which "array" text of the equation language runs on tensors."""
 
 
 class _Group:
@@ -243,16 +244,19 @@ class _Group:
         }
         self.refractory = torch.tensor(np.maximum(group.refractory, 1), device=device)
         self.last_spike = torch.full((trials, group.size), _NEVER, device=device)
-        self.update = eq.compile_block(group.model.update, _TORCH)
-        self.reset = eq.compile_block(group.model.reset, _TORCH)
-        self.margin = eq.compile_block((eq.Assignment("margin", group.model.margin),), _TORCH)
+        self.update = eq.compile_block(group.model.update, FUNCTIONS)
+        self.reset = eq.compile_block(group.model.reset, FUNCTIONS)
+        self.margin = eq.compile_block((eq.Assignment("margin", group.model.margin),), FUNCTIONS)
 
 
 class _Plastic:
     """The state of one plastic list: variables and weights, (trials, synapses)."""
 
-    def __init__(self, plastic: Plastic, weight: Tensor, trials: int, device: torch.device) -> None:
-        self.model = plastic.model
+    def __init__(
+        self, plastic: Plastic, weight: Tensor, drives: list[Drive], device: torch.device, dt: float
+    ) -> None:
+        trials = len(drives)
+        self.model, self.group, self.dt = plastic.model, plastic.group, dt
         self.parameters = {
             name: torch.tensor(values[plastic.instance], device=device, dtype=weight.dtype)
             for name, values in plastic.parameters.items()
@@ -261,24 +265,76 @@ class _Plastic:
         self.state = {name: torch.zeros_like(self.weight) for name in plastic.model.variables}
         self.last = torch.zeros(self.weight.shape, dtype=torch.int64, device=device)
         self.slot = torch.tensor(plastic.slot, device=device)
+        self.member = torch.tensor(plastic.member, device=device)
         self.pre = _by_delay(plastic.axonal, plastic.pre, device)
         self.post = _by_delay(plastic.dendritic, plastic.post, device)
         self.dendritic = [(d, members) for d, members, _ in self.post]
         self.blocks = {
-            "pre": eq.compile_block(plastic.model.on_pre, _TORCH),
-            "post": eq.compile_block(plastic.model.on_post, _TORCH),
+            "pre": eq.compile_block(plastic.model.on_pre, FUNCTIONS),
+            "post": eq.compile_block(plastic.model.on_post, FUNCTIONS),
+        }
+        self.transmit = eq.compile_block(
+            (eq.Assignment("sent", plastic.model.transmit),), FUNCTIONS
+        )
+        flows = plastic.model.flows
+        self.flows = {
+            d.variable: eq.compile_block((eq.Assignment("slope", d.value),), FUNCTIONS)
+            for d in flows
+        }
+        self.signals = {
+            name: _signal(plastic, inputs, drives, device, weight.dtype)
+            for name, inputs in plastic.signals.items()
         }
 
-    def learn(self, side: str, arrived: Tensor, k: int, dt: float) -> None:
-        """Run on_pre or on_post at the synapses where a spike arrived."""
-        here = arrived > 0
-        elapsed = (k - self.last).to(self.weight.dtype) * dt
-        self.last = torch.where(here, k, self.last)
-        old = {
+    def outside(self, k: int, groups: list[_Group]) -> dict[str, Any]:
+        """What a synapse reads that is not its own."""
+        values: dict[str, Any] = {"t": k * self.dt}
+        values |= {name: wave[k] for name, wave in self.signals.items()}
+        if self.group is not None:
+            state = groups[self.group].state
+            values |= {f"{v}_post": state[v][:, self.member] for v in self.model.reads}
+        return values
+
+    def flow(self, outside: dict[str, Any]) -> None:
+        """One step of the differential equations, all from the values at its start."""
+        values = {**self.parameters, **outside, **self.state, "w": self.weight}
+        slopes = {name: run(values)["slope"] for name, run in self.flows.items()}
+        for name, tau in self.model.decay.items():
+            self.state[name] = self.state[name] * torch.exp(-self.dt / self.parameters[tau])
+        for name, slope in slopes.items():
+            if name == "w":
+                moved = self.weight + self.dt * slope
+                if self.model.bounded:
+                    moved = FUNCTIONS["clip"](
+                        moved, self.parameters["w_min"], self.parameters["w_max"]
+                    )
+                self.weight = moved
+            else:
+                self.state[name] = self.state[name] + self.dt * slope
+
+    def _now(self, k: int) -> dict[str, Tensor]:
+        """The variables in step k; those that decay between events are kept as of the last."""
+        if self.model.continuous:
+            return self.state
+        elapsed = (k - self.last).to(self.weight.dtype) * self.dt
+        return self.state | {
             name: self.state[name] * torch.exp(-elapsed / self.parameters[tau])
             for name, tau in self.model.decay.items()
         }
-        new = old | self.blocks[side]({**self.parameters, **old, "w": self.weight})
+
+    def sent(self, k: int, outside: dict[str, Any]) -> Tensor:
+        """What each synapse passes on, should a spike arrive."""
+        values = {**self.parameters, **outside, **self._now(k), "w": self.weight}
+        sent: Tensor = self.transmit(values)["sent"]
+        return sent
+
+    def learn(self, side: str, arrived: Tensor, k: int, outside: dict[str, Any]) -> None:
+        """Run on_pre or on_post at the synapses where a spike arrived."""
+        here = arrived > 0
+        old = self._now(k)
+        self.last = torch.where(here, k, self.last)
+        values = {**self.parameters, **outside, **old, "w": self.weight}
+        new = old | self.blocks[side](values)
         for name in self.state:
             self.state[name] = torch.where(here, new[name], self.state[name])
         if "w" in new:
@@ -316,7 +372,7 @@ class _Stepper:
         self.groups = [_Group(g, trials, device, dtype) for g in plan.groups]
         static_weight, plastic_weights = _weights(plan, weights or {}, device, dtype)
         self.plastic = [
-            _Plastic(p, w, trials, device)
+            _Plastic(p, w, drives, device, plan.dt)
             for p, w in zip(plan.plastic, plastic_weights, strict=True)
         ]
         slot = torch.tensor(plan.static.slot, device=device)
@@ -351,6 +407,9 @@ class _Stepper:
 
     def step(self, k: int) -> Tensor:
         """Advance by step k and return the spikes of all sources, (trials, sources)."""
+        for plastic in self.plastic:
+            if plastic.model.continuous:
+                plastic.flow(plastic.outside(k, self.groups))
         parts = [self._update(n, k) for n in range(len(self.groups))]
         self.sent = any(bool(part.any()) for part in parts)
         given = self.inputs.get(k)
@@ -415,15 +474,16 @@ class _Stepper:
         for plastic in self.plastic:
             arrived = self._arrivals(plastic.pre, k, plastic.weight)
             if arrived is not None:
-                sent = arrived * plastic.weight
+                outside = plastic.outside(k, self.groups)
+                sent = arrived * plastic.sent(k, outside)
                 for delay, members in plastic.dendritic:
                     self._send(k + delay, plastic.slot[members], sent[:, members])
-                plastic.learn("pre", arrived, k, self.plan.dt)
+                plastic.learn("pre", arrived, k, outside)
         for plastic in self.plastic:
             if plastic.model.on_post:
                 arrived = self._arrivals(plastic.post, k, plastic.weight)
                 if arrived is not None:
-                    plastic.learn("post", arrived, k, self.plan.dt)
+                    plastic.learn("post", arrived, k, plastic.outside(k, self.groups))
 
     def _past(self, k: int) -> Tensor | None:
         """The spikes of step k, None where there were none."""
@@ -508,6 +568,31 @@ def _input_events(plan: Plan, drives: list[Drive], steps: int) -> dict[int, tupl
     at, first = np.unique(events[:, 0], return_index=True)
     parts = np.split(events, first[1:]) if at.size else []
     return {int(k): (part[:, 1], part[:, 2]) for k, part in zip(at, parts, strict=True)}
+
+
+def _signal(
+    plastic: Plastic,
+    inputs: tuple[str, ...],
+    drives: list[Drive],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:
+    """A third factor as the synapses of a list see it, (steps, trials, synapses or 1)."""
+    waves = []
+    for drive in drives:
+        parts = [drive.signals[name] for name in inputs]
+        if len(parts) == 1 and parts[0].shape[1] == 1:
+            waves.append(parts[0])
+            continue
+        columns = np.empty((parts[0].shape[0], plastic.instance.size))
+        for instance, part in enumerate(parts):
+            here = plastic.instance == instance
+            columns[:, here] = part[:, plastic.local[here] if part.shape[1] > 1 else [0]]
+        waves.append(columns)
+    width = max(w.shape[1] for w in waves)
+    shape = (waves[0].shape[0], width)
+    stacked = np.stack([np.broadcast_to(w, shape) for w in waves], axis=1)
+    return torch.tensor(stacked, device=device, dtype=dtype)
 
 
 def _waves(

@@ -1,0 +1,96 @@
+"""How rules respond that have no window: to rates, and to the spikes before a spike."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from neuroflip.circuit import Array, Circuit, Population, Projection, SpikeInput
+from neuroflip.neurons import DeltaLIF
+from neuroflip.rules import LayerRule, Rule
+from neuroflip.simulation import simulate
+from neuroflip.units import ms
+
+LONGEST = 2000
+"""Most presentations that `rate_response` takes to let running means settle."""
+
+
+def kind_of_response(rule: Rule) -> str:
+    """What shows best what a rule does: "window", "rates" or "transmission"."""
+    if isinstance(rule, LayerRule):
+        return "rates"
+    model = rule.model()
+    written = {a.target for a in (*model.on_pre, *model.on_post)}
+    if "w" not in written | {d.variable for d in model.flows}:
+        return "transmission"
+    return "rates" if hasattr(rule, "activity") or model.layers_only else "window"
+
+
+def rate_response(rule: Rule, outputs: Array, weight: float) -> Array:
+    """Change of a weight by one presentation with input 1, for each postsynaptic activity.
+
+    rule: of rates or of layers. outputs: postsynaptic activities. weight: before. Running means
+    have settled at input 1 and output 1 before; third factors are 1, what the rule reads of the
+    neuron is 0. Returns an array like outputs.
+
+    >>> from neuroflip import rules
+    >>> rate_response(rules.BCM(rate=0.1), np.array([0.5, 1.0, 2.0]), 0.5).round(3)
+    array([-0.025, -0.   ,  0.2  ])
+    """
+    import torch
+
+    from neuroflip.rules import attach
+
+    fields = {f.name: f for f in dataclasses.fields(rule)}  # type: ignore[arg-type]
+    times = [v for n, v in rule.parameters().items() if fields[n].metadata["unit"] == "s"]
+    settle = math.ceil(min(10 * max([0.0, *times]), LONGEST))
+    width = 2 if isinstance(rule, LayerRule) else 1  # some know their outputs as pairs of gates
+    found = []
+    for output in outputs:
+        layer = torch.nn.Linear(1, width, bias=False, dtype=torch.float64)
+        torch.nn.init.constant_(layer.weight, weight)
+        after = torch.nn.Identity()
+        state = {name: torch.zeros(1, width, dtype=torch.float64) for name in rule.reads}
+        learner = attach(layer, rule, post=after, merge="replace", state=state.copy)
+        one = torch.ones(1, 1, dtype=torch.float64)
+        for name in rule.signals:
+            learner.signals[name] = 1.0
+        spiking = not hasattr(rule, "activity") and not isinstance(rule, LayerRule)
+        last = float(output > 0 if spiking else output)
+        for y in [*[one] * settle, one * last]:
+            learner.step()
+            with torch.no_grad():
+                learner.parameter.fill_(weight)
+            layer(one)
+            after(y.expand(1, width))
+        found.append(float(learner.weight[0, 0]) - weight)
+        learner.remove()
+    return np.array(found)
+
+
+def transmission(rule: Rule, rate: float = 20.0, spikes: int = 10, weight: float = 1.0) -> Array:
+    """What each spike of a regular train passes on, as a fraction of the weight.
+
+    rate: of the train (Hz).
+
+    >>> from neuroflip import rules
+    >>> transmission(rules.ShortTerm(utilization=0.5, tau_rec=800*ms), spikes=3).round(3)
+    array([0.5  , 0.265, 0.155])
+    """
+    dt = 0.1 * ms
+    apart = max(1, round(1 / rate / dt))
+    at: Any = 1 + apart * np.arange(spikes)
+    # A neuron that only adds up what it is sent
+    neuron = DeltaLIF(tau_m=1e9, v_threshold=1e3 * spikes * abs(weight), refractory=0.0)
+    circuit = Circuit(
+        "transmission",
+        [Population("post", neuron)],
+        [Projection("pre", "post", weight, rule=rule)],
+        [SpikeInput("pre")],
+    )
+    steps = int(at[-1]) + 2
+    rec = simulate(circuit, {"pre": at * dt}, duration=steps * dt, dt=dt, record="v")
+    v = rec.traces["post.v"][:, 0]
+    sent: Array = (v[at + 1] - v[at]) / weight
+    return sent

@@ -1,0 +1,43 @@
+"""How rules without a window respond, against their equations by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from neuroflip import rules
+from neuroflip.rule_response import kind_of_response, rate_response, transmission
+from neuroflip.units import ms
+
+Y = np.array([0.0, 0.5, 1.0, 2.0])
+
+
+def test_rates() -> None:
+    assert_allclose(rate_response(rules.Hebb(rate=0.1, decay=0.05), Y, 0.4), 0.1 * Y - 0.02)
+    assert_allclose(rate_response(rules.Oja(rate=0.1), Y, 0.4), 0.1 * Y * (1 - 0.4 * Y))
+
+
+def test_the_sliding_threshold_has_settled_at_the_square_of_the_rate_before() -> None:
+    found = rate_response(rules.BCM(rate=0.1), Y, 0.4)
+    assert_allclose(found, 0.1 * Y * (Y - 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("tau_facil", [0.01 * ms, 300 * ms])
+def test_transmission(tau_facil: float) -> None:
+    rule = rules.ShortTerm(utilization=0.3, tau_rec=400 * ms, tau_facil=tau_facil)
+    u, r, sent = 0.0, 1.0, []
+    for _ in range(6):
+        u += 0.3 * (1 - u)
+        sent.append(u * r)
+        r -= u * r
+        r = 1 - (1 - r) * math.exp(-0.05 / 0.4)
+        u *= math.exp(-0.05 / tau_facil)
+    assert_allclose(transmission(rule, spikes=6), sent, rtol=1e-11)  # differences of a growing sum
+
+
+def test_kinds() -> None:
+    kinds = {name: kind_of_response(kind()) for name, kind in rules.RULES.items() if name != "none"}
+    assert kinds["PairSTDP"] == kinds["TripletSTDP"] == "window"
+    assert kinds["Oja"] == kinds["RLS"] == kinds["Sanger"] == "rates"
+    assert kinds["ShortTerm"] == "transmission"
