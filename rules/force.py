@@ -19,8 +19,8 @@ class RLS(LayerRule):
         P' = P - P r (P r)^T / (1 + r^T P r)        P(0) = identity/alpha
         w' = w - e P' r                             e = w r - target
 
-    (FORCE learning; Sussillo & Abbott 2009, Neuron 63:544.) With r the input of a
-    linear layer, the weights minimise
+    (FORCE learning; Sussillo & Abbott 2009, Neuron 63:544.) With r the input of a linear layer, the
+    weights minimise
 
         sum over samples |w r - target|**2 + alpha |w - w(0)|**2
 

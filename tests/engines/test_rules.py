@@ -141,6 +141,28 @@ def test_a_hand_written_loop(engine: str) -> None:
     assert_allclose(rec.spikes["A"], np.array(fired) * DT, atol=1e-12)
 
 
+@final
+@dataclass(frozen=True)
+class Copying(Rule):
+    """Keeps what a variable was before it is raised."""
+
+    tau: float = parameter(20 * ms, "s", above=0)
+    equations: ClassVar[str] = "dx/dt = -x/tau\ndbefore/dt = 0"
+    on_pre: ClassVar[str] = "before = x\nx += 1\nw += before"
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch", "brian2"])
+def test_a_copy_of_a_variable_is_its_own(engine: str) -> None:
+    c = nf.Circuit(
+        "copy",
+        [nf.Population("A", nf.DeltaLIF(v_threshold=100.0))],
+        [nf.Projection("in", "A", 0.5, rule=Copying())],
+        [nf.SpikeInput("in")],
+    )
+    rec = nf.simulate(c, {"in": [1 * ms, 3 * ms]}, duration=5 * ms, dt=DT, engine=engine)
+    assert rec.weights["in->A"][0] == pytest.approx(0.5 + math.exp(-2 / 20), abs=1e-14)
+
+
 def test_levels_of_variables() -> None:
     """A trace belongs to one neuron where nothing else moves it."""
     levels = dict(Everything().model().level)
