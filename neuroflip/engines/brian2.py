@@ -237,12 +237,9 @@ class _Network:
         }
 
         def code(block: tuple[eq.Assignment, ...]) -> str:
-            return "\n".join(f"{names[a.target]} = {value(a.value)}" for a in block)
-
-        def value(expression: eq.Expression) -> str:
-            text = eq.emit(expression, "brian2", names)
-            # In numpy code `a = b` would make one array of two variables, where `b += 1` moves both
-            return f"clip({text}, -inf, inf)" if text in names.values() else text
+            return "\n".join(
+                f"{names[a.target]} = {eq.emit(a.value, 'brian2', names)}" for a in block
+            )
 
         lines = [f"{_s('w')} : 1"]
         changes = {v: f"-{_s(v)}/{_s(tau)}" for v, tau in model.decay.items()}
