@@ -22,6 +22,7 @@ from neuroflip.rules.rate import BCM as BCM
 from neuroflip.rules.rate import PES as PES
 from neuroflip.rules.rate import Contrastive as Contrastive
 from neuroflip.rules.rate import Covariance as Covariance
+from neuroflip.rules.rate import Delta as Delta
 from neuroflip.rules.rate import DifferentiablePlasticity as DifferentiablePlasticity
 from neuroflip.rules.rate import Hebb as Hebb
 from neuroflip.rules.rate import Oja as Oja
@@ -72,6 +73,7 @@ RULES: dict[str, type[Rule]] = {
             BCM,
             SoftHebb,
             PES,
+            Delta,
             Contrastive,
             DifferentiablePlasticity,
             RLS,
