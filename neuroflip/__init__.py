@@ -21,7 +21,9 @@ from neuroflip.compare import Report as Report
 from neuroflip.compare import compare as compare
 from neuroflip.equations import EquationError as EquationError
 from neuroflip.neurons import LIF as LIF
+from neuroflip.neurons import AdaptiveLIF as AdaptiveLIF
 from neuroflip.neurons import DeltaLIF as DeltaLIF
+from neuroflip.neurons import FilteredLIF as FilteredLIF
 from neuroflip.neurons import Neuron as Neuron
 from neuroflip.recording import Recording as Recording
 from neuroflip.simulation import ENGINES as ENGINES

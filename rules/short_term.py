@@ -25,9 +25,10 @@ class ShortTerm(Rule):
         u += utilization (1 - u),   the soma receives w u r,   r -= u r
         du/dt = -u/tau_facil        dr/dt = (1 - r)/tau_rec
 
-    (Neural Comput. 10:821, without the inactivation of the current, which is the neuron's receptor; Markram, Wang & Tsodyks 1998, PNAS 95:5323.) So the first spike of a rested
-    synapse passes on w times `utilization`. Where u relaxes to `utilization` between spikes and
-    the release comes before the jump, as in Brian's and ANNarchy's classes, the numbers are the
+    (Neural Comput. 10:821, without the inactivation of the current, which is the neuron's
+    receptor; Markram, Wang & Tsodyks 1998, PNAS 95:5323.) So the first spike of a rested synapse
+    passes on w times `utilization`. Where u relaxes to `utilization` between spikes and the
+    release comes before the jump, as in Brian 1's and ANNarchy's classes, the numbers are the
     same. In the declaration x = 1 - r is used, for variables start at 0.
 
     A tau_facil far below the intervals of spikes is none: u is `utilization` at each.

@@ -64,7 +64,7 @@ def run(
         return b2.SpikeGeneratorGroup(1, [0] * len(times), np.array(times) * b2.second)
 
     pre, strong = generator(pre_times), generator(force_times)
-    force = b2.Synapses(strong, neuron, on_pre="v_post += 100*mV")
+    force = b2.Synapses(strong, neuron, on_pre="v_post += 30*mV")
     force.connect()
     area = (v_clamp / b2.mV - th_plus) * (t_clamp / b2.ms)  # noqa: F841
     plastic = b2.Synapses(
@@ -105,6 +105,6 @@ def run(
 if __name__ == "__main__":
     for interval in (-10e-3, 10e-3):
         for rate in (10, 20, 40, 50):
-            pre = 0.02 + np.arange(5) / rate
-            change = run(pre, pre + interval - 1e-4, 0.05 + 5 / rate) - 0.5
+            pre = [0.02 + k / rate for k in range(5)]
+            change = run(pre, [t + interval - 1e-4 for t in pre], 0.05 + 5 / rate) - 0.5
             print(f"5 pairs {interval * 1e3:+.0f} ms at {rate:2d} Hz: dw = {change:+.4f}")

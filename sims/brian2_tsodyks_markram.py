@@ -57,7 +57,7 @@ def run(
 
 
 if __name__ == "__main__":
-    train = np.arange(1, 9) * 0.05
+    train = [0.05 * k for k in range(1, 9)]
     for name, parameters in {
         "depressing": {"utilization": 0.5, "tau_rec": 0.8, "tau_facil": 1e-6},
         "facilitating": {"utilization": 0.03, "tau_rec": 0.13, "tau_facil": 0.53},

@@ -15,7 +15,7 @@ from neuroflip.units import mV
 DT = 1e-4
 ENGINES = ("numba", "torch")
 EPSP = 2 * mV  # of a synapse at its upper bound
-KICK = 100 * mV
+KICK = 30 * mV
 Train = list[int]  # steps
 
 RULES = {
@@ -165,10 +165,10 @@ def test_potentiation_needs_frequency_as_in_cortex() -> None:
     nothing and post before pre depresses; with the rate both turn to potentiation."""
     after = [paired(0.01, rate, 15) for rate in (1, 10, 20, 40, 50)]
     before = [paired(-0.01, rate, 15) for rate in (1, 10, 20, 40, 50)]
-    assert abs(after[0]) < 0.005
-    assert after == sorted(after) and after[-1] > 0.05
-    assert before[0] < -0.01 and before[1] < -0.01
-    assert before[-1] > before[2] and before[-1] > 0
+    assert np.abs(after[:3]).max() < 0.005
+    assert after[4] > after[3] > 0.005 and after[4] > 4 * max(after[:3])
+    assert max(before[:3]) < -0.01
+    assert before[4] > before[3] > before[2] and before[4] > 0.01
 
 
 def test_voltage_alone_potentiates_nothing_below_threshold() -> None:
