@@ -15,13 +15,15 @@ def parameter(
     *,
     above: float | None = None,
     at_least: float | None = None,
+    at_most: float | None = None,
 ) -> Any:
     """A dataclass field that holds one finite number in `unit`, in a range.
 
-    above, at_least: the exclusive or inclusive lower end of the range.
+    above, at_least: the exclusive or inclusive lower end of the range; at_most: its upper end.
     """
     return dataclasses.field(
-        default=default, metadata={"unit": unit, "above": above, "at_least": at_least}
+        default=default,
+        metadata={"unit": unit, "above": above, "at_least": at_least, "at_most": at_most},
     )
 
 
@@ -45,10 +47,13 @@ class Parametrized:
             unit = field.metadata["unit"]
             value = as_float(getattr(self, field.name), unit, name)
             above, at_least = field.metadata["above"], field.metadata["at_least"]
+            at_most = field.metadata["at_most"]
             if above is not None and value <= above:
                 raise ValueError(f"{name} must be above {show(above, unit)}; got {value!r}.")
             if at_least is not None and value < at_least:
                 raise ValueError(f"{name} must be at least {show(at_least, unit)}; got {value!r}.")
+            if at_most is not None and value > at_most:
+                raise ValueError(f"{name} must be at most {show(at_most, unit)}; got {value!r}.")
             object.__setattr__(self, field.name, value)
 
     def parameters(self) -> dict[str, float]:

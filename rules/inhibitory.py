@@ -33,7 +33,7 @@ class InhibitorySTDP(Rule):
 
     tau: float = parameter(20 * ms, "s", above=0)
     """Time constant of both traces, and of the window on either side (s)."""
-    rate: float = parameter(1e-3, at_least=0)
+    rate: float = parameter(1e-3, at_least=0, at_most=1)
     """Potentiation by one pair at interval 0, in fractions of w_max - w_min."""
     target: float = parameter(3.0, "Hz", at_least=0)
     """Rate of the postsynaptic neuron at which the weight stays (Hz)."""

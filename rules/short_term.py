@@ -39,7 +39,7 @@ class ShortTerm(Rule):
     ValueError: ShortTerm.utilization must be at most 1; got 1.5.
     """
 
-    utilization: float = parameter(0.5, above=0)
+    utilization: float = parameter(0.5, above=0, at_most=1)
     """Release probability of a rested synapse (U), above 0 and at most 1."""
     tau_rec: float = parameter(800 * ms, "s", above=0)
     """Recovery of the resources (s)."""
@@ -55,11 +55,6 @@ class ShortTerm(Rule):
         x += u*(1 - x)
     """
     transmit: ClassVar[str] = "w*(u + utilization*(1 - u))*(1 - x)"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.utilization > 1:
-            raise ValueError(f"ShortTerm.utilization must be at most 1; got {self.utilization!r}.")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "ShortTerm":

@@ -50,9 +50,9 @@ class PairSTDP(Rule):
     """Time constant of the presynaptic trace, and of the potentiating window (s)."""
     tau_minus: float = parameter(20 * ms, "s", above=0)
     """Time constant of the postsynaptic trace, and of the depressing window (s)."""
-    a_plus: float = parameter(0.01, at_least=0)
+    a_plus: float = parameter(0.01, at_least=0, at_most=1)
     """Potentiation of one pair at interval 0, in fractions of w_max - w_min."""
-    a_minus: float = parameter(0.0105, at_least=0)
+    a_minus: float = parameter(0.0105, at_least=0, at_most=1)
     """Depression of one pair at interval 0, in fractions of w_max - w_min."""
     mu_plus: float = parameter(0.0, at_least=0)
     """Exponent of the weight dependence of potentiation; 0 additive, 1 multiplicative."""
@@ -356,11 +356,11 @@ class SymmetricSTDP(Rule):
 
     tau: float = parameter(108 * ms, "s", above=0)
     """Time constant of both traces, and of the window on either side (s)."""
-    a: float = parameter(0.01, at_least=0)
+    a: float = parameter(0.01, at_least=0, at_most=1)
     """Potentiation by one pair at interval 0, in fractions of w_max - w_min."""
-    loss_pre: float = parameter(0.0, at_least=0)
+    loss_pre: float = parameter(0.0, at_least=0, at_most=1)
     """Depression by each presynaptic spike, in fractions of w_max - w_min."""
-    loss_post: float = parameter(0.0, at_least=0)
+    loss_post: float = parameter(0.0, at_least=0, at_most=1)
     """Depression by each postsynaptic spike, in fractions of w_max - w_min."""
     w_min: float = parameter(0.0)
     """Lower bound, in the unit of the weight."""
@@ -408,9 +408,9 @@ class AntiHebbianSTDP(Rule):
     """Time constant of the postsynaptic trace, and of the potentiating window (s)."""
     tau_minus: float = parameter(20 * ms, "s", above=0)
     """Time constant of the presynaptic trace, and of the depressing window (s)."""
-    a_plus: float = parameter(0.01, at_least=0)
+    a_plus: float = parameter(0.01, at_least=0, at_most=1)
     """Potentiation by one pair at interval 0, in fractions of w_max - w_min."""
-    a_minus: float = parameter(0.0105, at_least=0)
+    a_minus: float = parameter(0.0105, at_least=0, at_most=1)
     """Depression by one pair at interval 0, in fractions of w_max - w_min."""
     w_min: float = parameter(0.0)
     """Lower bound, in the unit of the weight."""

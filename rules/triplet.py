@@ -39,13 +39,13 @@ class TripletSTDP(Rule):
     """Time constant of the slow presynaptic trace, for triplets that depress (s)."""
     tau_y: float = parameter(125 * ms, "s", above=0)
     """Time constant of the slow postsynaptic trace, for triplets that potentiate (s)."""
-    a2_plus: float = parameter(5e-10, at_least=0)
+    a2_plus: float = parameter(5e-10, at_least=0, at_most=1)
     """Potentiation by a pair at interval 0, in fractions of w_max - w_min."""
-    a3_plus: float = parameter(6.2e-3, at_least=0)
+    a3_plus: float = parameter(6.2e-3, at_least=0, at_most=1)
     """Potentiation added by an earlier postsynaptic spike, in fractions of w_max - w_min."""
-    a2_minus: float = parameter(7e-3, at_least=0)
+    a2_minus: float = parameter(7e-3, at_least=0, at_most=1)
     """Depression by a pair at interval 0, in fractions of w_max - w_min."""
-    a3_minus: float = parameter(2.3e-4, at_least=0)
+    a3_minus: float = parameter(2.3e-4, at_least=0, at_most=1)
     """Depression added by an earlier presynaptic spike, in fractions of w_max - w_min."""
     w_min: float = parameter(0.0)
     """Lower bound, in the unit of the weight."""
@@ -164,9 +164,9 @@ class FroemkeDanSTDP(Rule):
     """Time constant of the recovery of presynaptic efficacy (s)."""
     tau_post: float = parameter(88 * ms, "s", above=0)
     """Time constant of the recovery of postsynaptic efficacy (s)."""
-    a_plus: float = parameter(0.0103, at_least=0)
+    a_plus: float = parameter(0.0103, at_least=0, at_most=1)
     """Potentiation by one pair at interval 0, in fractions of w_max - w_min."""
-    a_minus: float = parameter(0.0051, at_least=0)
+    a_minus: float = parameter(0.0051, at_least=0, at_most=1)
     """Depression by one pair at interval 0, in fractions of w_max - w_min."""
     w_min: float = parameter(0.0)
     """Lower bound, in the unit of the weight."""

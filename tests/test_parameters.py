@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuroflip.parameters import Parametrized, equal, from_spec, parameter
+from neuroflip.parameters import Parametrized, choice, equal, from_spec, parameter
 
 
 @dataclass(frozen=True)
@@ -120,3 +120,19 @@ def test_equal_to_a_copy(make: int) -> None:
 )  # fmt: skip
 def test_unequal(a: Any, b: Any) -> None:
     assert not equal(a, b) and not equal(b, a)
+
+
+@dataclass(frozen=True)
+class Bounded(Parametrized):
+    part: float = parameter(0.5, at_most=1)
+    mode: str = choice("one", "two")
+
+
+def test_upper_ends_and_words() -> None:
+    assert Bounded(1, "two").settings() == {"part": 1.0, "mode": "two"}
+    assert Bounded().parameters() == {"part": 0.5}
+    assert Bounded().describe() == "part 0.5, mode one"
+    with pytest.raises(ValueError, match=r"^Bounded.part must be at most 1; got 1.5\.$"):
+        Bounded(1.5)
+    with pytest.raises(ValueError, match="^Bounded.mode: unknown 'tow'; did you mean 'two'"):
+        Bounded(mode="tow")

@@ -195,9 +195,7 @@ def test_refusals(case: str) -> None:
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize(
-    "circuit", ["sr_latch", None, nf.circuits.sr_latch, {"name": "x"}], ids=repr
-)
+@pytest.mark.parametrize("circuit", ["sr_latch", None, nf.circuits.sr_latch, {"name": "x"}])
 def test_only_circuits_are_simulated(circuit: Any) -> None:
     with pytest.raises(TypeError, match="^circuit must be a nf.Circuit; got "):
         nf.simulate(circuit, duration=0.01)

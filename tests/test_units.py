@@ -59,7 +59,7 @@ NO_NUMBERS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize("value", NO_NUMBERS)
 def test_as_float_refuses_what_is_no_single_number(value: Any) -> None:
     with pytest.raises(TypeError, match="^the tau must be one number in s; got "):
         as_float(value, "s", "the tau")
@@ -96,7 +96,7 @@ NO_ARRAYS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", NO_ARRAYS, ids=repr)
+@pytest.mark.parametrize("value", NO_ARRAYS)
 def test_as_array_refuses_what_are_no_numbers(value: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="^the weight must be .*numbers in V; got "):
         as_array(value, "V", "the weight")
