@@ -234,8 +234,10 @@ class Random:
         if not 0 <= p <= 1:
             raise ValueError(f"Random.p must be 0 to 1; got {p!r}.")
         object.__setattr__(self, "p", p)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+        whole = isinstance(self.seed, (int, np.integer)) and not isinstance(self.seed, bool)
+        if not whole or self.seed < 0:
             raise ValueError(f"Random.seed must be a whole number >= 0; got {self.seed!r}.")
+        object.__setattr__(self, "seed", int(self.seed))
 
     def pairs(self, n_pre: int, n_post: int) -> tuple[Index, Index]:
         """Indices of the neurons of each synapse, presynaptic index slowest."""
@@ -371,6 +373,10 @@ class Readout:
         window = as_float(self.window, "s", f"{where}: window")
         if window <= 0:
             raise ValueError(f"{where}: window must be above 0 s; got {window!r}.")
+        if self.low == self.high:
+            raise ValueError(
+                f"{where}: low must be another population than high, or None; got {self.low!r}."
+            )
         object.__setattr__(self, "window", window)
 
 

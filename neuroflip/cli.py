@@ -162,7 +162,7 @@ def run(
         engine=engine,
         seed=seed,
         record=scenario.record if plot or save else (),
-        record_every=scenario.record_every if plot or save else None,
+        record_every=scenario.every(step) if plot or save else None,
         progress=sys.stderr.isatty(),
     )
     seconds = time.perf_counter() - begun
@@ -208,7 +208,7 @@ def compare(
         engines=[engine.strip() for engine in engines.split(",")],
         seed=seed,
         record=scenario.record,
-        record_every=scenario.record_every,
+        record_every=scenario.every(step),
         progress=sys.stderr.isatty(),
     )
     if save:
@@ -252,6 +252,7 @@ def rule(
     from neuroflip.rule_response import kind_of_response
     from neuroflip.rule_window import agreement, rule_window, whole_intervals
     from neuroflip.rules import RULES, check_rule
+    from neuroflip.sims.triplet_data import rate_curves
 
     _check_files(plot, None)
     if name not in RULES:
@@ -281,8 +282,9 @@ def rule(
         (None, None) if analytic is None else agreement(analytic, simulated, before)
     )
     ok = difference is None or tolerance is None or difference <= tolerance
+    curves = rate_curves(chosen)
     if plot:
-        draw_window(name, intervals, analytic, simulated, plot)
+        draw_window(name, intervals, analytic, simulated, plot, curves)
     if as_json:
         _print_json(
             {
@@ -296,6 +298,10 @@ def rule(
                 "simulated": simulated,
                 "max_difference": difference,
                 "tolerance": tolerance,
+                "measured": {
+                    label: dict(zip(("rate", "rule", "measured", "error"), curve, strict=True))
+                    for label, curve in curves.items()
+                },
                 "ok": ok,
                 "plot": plot,
             }

@@ -3,7 +3,7 @@
 Drawn with matplotlib objects alone: no global state of pyplot is read or left behind.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,16 +149,21 @@ def draw_window(
     analytic: Array | None,
     simulated: Array,
     path: str | Path | None = None,
+    measured: Mapping[str, tuple[Array, Array, Array, Array]] | None = None,
 ) -> "Figure":
     """Draw the window of a plasticity rule: change of a weight against t_post - t_pre.
 
     intervals (s), and the changes at them: by formula (a line; None where there is none) and
-    simulated (markers). path: write the figure there as well (.png, .pdf, .svg).
+    simulated (markers). measured: curves over the rate of 60 pairs, for a second panel; label ->
+    rates (Hz), changes by the rule, changes measured, their standard errors. path: write the
+    figure there as well (.png, .pdf, .svg).
     """
     if path is not None:
         check_path(path)
-    figure = _figure(6.5, 4.2)
-    axes = figure.add_subplot()
+    figure = _figure(11 if measured else 6.5, 4.2)
+    axes = figure.add_subplot(1, 2 if measured else 1, 1)
+    if measured:
+        _draw_measured(figure.add_subplot(1, 2, 2), measured)
     order = np.argsort(intervals)
     at = np.asarray(intervals)[order] * 1e3
     axes.axhline(0, color="0.6", linewidth=0.8)
@@ -179,6 +184,23 @@ def draw_window(
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return _written(figure, path)
+
+
+def _draw_measured(axes: "Axes", measured: Mapping[str, tuple[Array, Array, Array, Array]]) -> None:
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    for colour, (label, (rates, model, data, error)) in zip(
+        COLOURS, measured.items(), strict=False
+    ):
+        axes.plot(rates, model, color=colour, linewidth=1.5, label=f"{label}, rule")
+        axes.errorbar(
+            rates, data, error, fmt="o", color=colour, markersize=5, markerfacecolor="none",
+            capsize=2, label=f"{label}, measured",
+        )  # fmt: skip
+    axes.set_title("60 pairs; visual cortex, Sjöström et al. 2001 (mean, s.e.m.)", fontsize=10)
+    axes.set_xlabel("rate of the pairs (Hz)")
+    axes.set_ylabel("relative change of the weight")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
 
 
 def draw_response(

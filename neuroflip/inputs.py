@@ -190,6 +190,11 @@ def _waveform(given: Any, steps: int, size: int, dt: float, where: str, unit: st
             amplitude = as_array(entry[2], unit, where)
             if amplitude.ndim or not 0 <= start < stop:
                 raise ValueError(f"{where}: a {what} step needs 0 <= start < stop; got {entry!r}.")
+            if whole_steps(start, dt) >= steps:
+                raise ValueError(
+                    f"{where}: a {what} step must start within the run, 0 to {steps * dt:g} s; "
+                    f"got {entry!r}."
+                )
             wave[whole_steps(start, dt) : whole_steps(stop, dt)] += float(amplitude)
         return wave
     wave = as_array(given, unit, where)

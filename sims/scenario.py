@@ -23,6 +23,16 @@ class Scenario:
     record: tuple[str, ...] = ("v",)
     record_every: float | None = None
 
+    def every(self, dt: float) -> float | None:
+        """The recording interval (s) as whole steps of dt (s), at least one.
+
+        >>> Scenario(CIRCUITS["sr_latch"](), {}, 1.0, record_every=1e-3).every(0.3e-3)
+        0.0009
+        """
+        if self.record_every is None or not dt > 0:  # a dt that `nf.simulate` will refuse
+            return self.record_every
+        return max(1, round(self.record_every / dt)) * dt
+
 
 def pulses(circuit: Circuit, duration: float) -> dict[str, list[float]]:
     """One spike every 0.5 s, at the spike inputs in turn, the first after 50 ms.

@@ -10,6 +10,7 @@ data as well as it can be. The score is the mean over the protocols of ((model -
 """
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,10 +28,13 @@ from neuroflip.circuit import (
 from neuroflip.neurons import DeltaLIF
 from neuroflip.rules.rule import Rule
 from neuroflip.rules.stdp import PairSTDP
-from neuroflip.rules.triplet import PRESETS, TripletSTDP
+from neuroflip.rules.triplet import PRESETS, FroemkeDanSTDP, TripletSTDP
 from neuroflip.simulation import simulate
 from neuroflip.tables import table
 from neuroflip.units import ms
+
+AMPLITUDE = re.compile(r"a\d?_(plus|minus)")
+"""Names of parameters in which a rule is linear."""
 
 REPETITIONS = 60
 """Pairs or triplets in every protocol."""
@@ -122,15 +126,39 @@ def changes(rule: Rule, protocols: Sequence[Protocol], dt: float = 1 * ms) -> Ar
     return found
 
 
-def triplet_changes(name: str, protocols: Sequence[Protocol]) -> Array:
-    """What a published set of `TripletSTDP` makes of the protocols.
+def unbounded_changes(rule: Rule, protocols: Sequence[Protocol]) -> Array:
+    """`changes` as they would be without bounds, of a rule that is linear in its amplitudes.
 
-    Run with amplitudes of a hundredth, as no weight fits between its bounds in all protocols; the
-    rule is linear in them.
+    Run with amplitudes of a hundredth, as no weight fits between its bounds in all protocols.
     """
-    rule = TripletSTDP.preset(name)
-    small = {a: getattr(rule, a) / 100 for a in ("a2_plus", "a3_plus", "a2_minus", "a3_minus")}
-    return 100 * changes(dataclasses.replace(rule, **small), protocols)
+    small = {name: a / 100 for name, a in rule.parameters().items() if AMPLITUDE.fullmatch(name)}
+    return 100 * changes(dataclasses.replace(rule, **small), protocols)  # type: ignore[type-var]
+
+
+Curve = tuple[Array, Array, Array, Array]
+"""Rates (Hz) of pairs; the change by a rule, the change measured, its standard error."""
+
+
+def rate_curves(rule: Rule) -> dict[str, Curve]:
+    """A rule next to the visual cortex, over the rate of 60 pairs: one curve an order of spikes.
+
+    Empty for rules that are about something else.
+    """
+    if not isinstance(rule, (PairSTDP, TripletSTDP, FroemkeDanSTDP)):
+        return {}
+    found = unbounded_changes(rule, VISUAL)
+    curves = {}
+    for label, interval in (("+10 ms", 10 * ms), ("-10 ms", -10 * ms)):
+        here = [i for i, p in enumerate(VISUAL) if p.post == (interval,)]
+        each = [(VISUAL[i].rate, found[i], VISUAL[i].change, VISUAL[i].error) for i in here]
+        rates, model, measured, error = np.array(each).T
+        curves[label] = (rates, model, measured, error)
+    return curves
+
+
+def triplet_changes(name: str, protocols: Sequence[Protocol]) -> Array:
+    """What a published set of `TripletSTDP` makes of the protocols."""
+    return unbounded_changes(TripletSTDP.preset(name), protocols)
 
 
 def best_pair_rule(protocols: Sequence[Protocol]) -> tuple[PairSTDP, Array]:

@@ -133,6 +133,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: circuit(inputs=[nf.SpikeInput("in"), nf.CurrentInput("i", "in")]),
         ValueError, "CurrentInput 'i': there is no population 'in'; known: A, B."),
     # readouts
+    "one side": (
+        lambda: nf.Readout("Q", "A", "A"),
+        ValueError, "Readout 'Q': low must be another population than high, or None; got 'A'."),
     "window": (
         lambda: nf.Readout("Q", "A", window=0.0),
         ValueError, "Readout 'Q': window must be above 0 s; got 0.0."),
@@ -801,3 +804,8 @@ def test_print_of_odd_names_and_empty_projections() -> None:
     text = " ".join(str(odd).split())
     assert "Circuit [red]c[/red]: populations" in text and "[bold]A 1 DeltaLIF" in text
     assert "Random 0 none none none" in text
+
+
+def test_a_seed_may_be_one_of_numpy() -> None:
+    assert nf.Random(0.5, seed=np.int64(3)) == nf.Random(0.5, seed=3)  # type: ignore[arg-type]
+    assert type(nf.Random(0.5, seed=np.int64(3)).seed) is int  # type: ignore[arg-type]

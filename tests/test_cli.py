@@ -381,6 +381,14 @@ def test_compare_refuses(engines: str, message: str) -> None:
     assert message in refused("compare", "sr_latch", "--engines", engines)
 
 
+def test_a_scenario_records_at_any_step() -> None:
+    found = document(
+        "compare", "watch_plasticity", "--engines", "numba,torch", "--dt", "0.3ms",
+        "--duration", "0.3s",
+    )  # fmt: skip
+    assert found["ok"] and found["dt"] == 0.3 * ms
+
+
 # rule
 
 
@@ -422,6 +430,19 @@ def test_rule_takes_words(tmp_path: Path) -> None:
     assert "coincidence: unknown 'depres'; did you mean 'depress'" in refused(
         "rule", "PairSTDP", "--set", "coincidence=depres"
     )
+
+
+def test_rule_beside_measured_data(tmp_path: Path) -> None:
+    """Values of the model as in Pfister & Gerstner 2006, all-to-all, full set."""
+    png = tmp_path / "t.png"
+    found = document("rule", "TripletSTDP", "--plot", png)["measured"]
+    assert set(found) == {"+10 ms", "-10 ms"}
+    assert found["-10 ms"]["rate"] == [0.1, 10, 20, 40, 50]
+    assert found["-10 ms"]["measured"] == [-0.29, -0.41, -0.34, 0.56, 0.75]
+    expected = [-0.312, -0.334, -0.352, 0.155, 0.727]
+    np.testing.assert_allclose(found["-10 ms"]["rule"], expected, atol=2e-3)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert document("rule", "InhibitorySTDP")["measured"] == {}
 
 
 def test_rule_of_rates(tmp_path: Path) -> None:

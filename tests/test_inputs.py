@@ -405,6 +405,9 @@ CURRENTS_REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         [(2e-4, 2e-4, 1.0)], ValueError, "inputs['ia']: a current step needs 0 <= start < stop; got"),
     "before": (
         [(-1e-4, 2e-4, 1.0)], ValueError, "inputs['ia']: a current step needs 0 <= start < stop; got"),
+    "after the end": (
+        [(1e-3, 2e-3, 1.0)], ValueError,
+        "inputs['ia']: a current step must start within the run, 0 to 0.001 s; got (0.001, 0.002, 1"),
     "nan start": ([(math.nan, 1e-3, 1.0)], ValueError, "inputs['ia'] must be finite numbers in s"),
     "inf stop": ([(0.0, math.inf, 1.0)], ValueError, "inputs['ia'] must be finite numbers in s"),
     "nan amplitude": ([(0, 1e-3, math.nan)], ValueError, "inputs['ia'] must be finite numbers in A"),
