@@ -35,8 +35,8 @@ def rate_response(rule: Rule, outputs: Array, weight: float) -> Array:
     neuron is 0. Returns an array like outputs.
 
     >>> from neuroflip import rules
-    >>> rate_response(rules.BCM(rate=0.1), np.array([0.5, 1.0, 2.0]), 0.5).round(3)
-    array([-0.025, -0.   ,  0.2  ])
+    >>> rate_response(rules.BCM(rate=0.1), np.array([0.5, 1.5, 2.0]), 0.5).round(3)
+    array([-0.025,  0.075,  0.2  ])
     """
     import torch
 

@@ -107,7 +107,7 @@ def test_the_first_spikes_decide() -> None:
 
 
 def test_bounds_and_window() -> None:
-    rule = FroemkeDanSTDP(a_plus=2.0, a_minus=2.0, w_min=-1.0, w_max=1.0)
+    rule = FroemkeDanSTDP(a_plus=1.0, a_minus=1.0, w_min=-1.0, w_max=1.0)
     made, inputs = circuit(rule, [[100], [100]], [[110], [90]], 0.5, 200)
     weights = nf.simulate(made, inputs, duration=0.02, engine="torch").weights["pre->post"]
     assert weights.tolist() == [1.0, -1.0]
