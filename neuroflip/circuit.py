@@ -164,7 +164,12 @@ class SignalInput:
 
     def __post_init__(self) -> None:
         _name(self.name, "SignalInput.name")
-        object.__setattr__(self, "signal", self.signal or self.name)
+        where = f"SignalInput {self.name!r}"
+        object.__setattr__(self, "signal", _name(self.signal or self.name, f"{where}: signal"))
+        if not isinstance(self.target, str):
+            raise ValueError(
+                f"{where}: target must be the name of a projection or ''; got {self.target!r}."
+            )
 
 
 @dataclass(frozen=True)
@@ -484,7 +489,8 @@ class Circuit(_Data):
             rule = type(projection.rule).__name__
             raise ValueError(
                 f"Projection {projection.name!r}: {rule} reads the signal {signal!r}; expected one "
-                f"nf.SignalInput that feeds it, got {len(found)}."
+                f"nf.SignalInput that feeds it, got {len(found)}. Put "
+                f"nf.SignalInput({signal!r}) among the circuit's inputs, once."
             )
         return found[0]
 
@@ -519,9 +525,11 @@ class Circuit(_Data):
         model = projection.rule.model()
         for variable in model.reads:
             if variable not in neuron.model().variables:
+                able = [n for n, kind in NEURONS.items() if variable in kind.model().variables]
                 raise ValueError(
                     f"{where}: {model.name} reads {variable!r} of the postsynaptic neuron; "
-                    f"{type(neuron).__name__} has {', '.join(neuron.model().variables)}."
+                    f"{type(neuron).__name__} has {', '.join(neuron.model().variables)}. "
+                    f"Neurons that have it: {', '.join(able) or 'none'}."
                 )
         if model.layers_only:
             raise ValueError(

@@ -275,6 +275,8 @@ def rule(
     if step <= 0:
         raise ValueError(f"--dt must be above 0 s; got {dt!r}.")
     if kind_of_response(chosen) != "window":
+        if engine != "numba" or dt != "0.1ms":
+            raise ValueError(f"--engine and --dt are for windows of pairs; {name} has none.")
         return _response(name, chosen, before, plot, as_json)
     intervals = np.unique(whole_intervals(np.arange(-50, 51) * 1e-3, step))
     analytic, simulated = rule_window(chosen, intervals, before, engine, step)

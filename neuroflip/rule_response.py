@@ -21,8 +21,13 @@ def kind_of_response(rule: Rule) -> str:
     if isinstance(rule, LayerRule):
         return "rates"
     model = rule.model()
-    written = {a.target for a in (*model.on_pre, *model.on_post)}
-    if "w" not in written | {d.variable for d in model.flows}:
+    if model.transmit.text != "w" and not any(
+        target == "w"
+        for target in [
+            *(a.target for a in (*model.on_pre, *model.on_post)),
+            *(d.variable for d in model.flows),
+        ]
+    ):
         return "transmission"
     return "rates" if hasattr(rule, "activity") or model.layers_only else "window"
 
@@ -31,7 +36,7 @@ def rate_response(rule: Rule, outputs: Array, weight: float) -> Array:
     """Change of a weight by one presentation with input 1, for each postsynaptic activity.
 
     rule: of rates or of layers. outputs: postsynaptic activities. weight: before. Running means
-    have settled at input 1 and output 1 before; third factors are 1, what the rule reads of the
+    have settled at input 0 and output 1 before; third factors are 1, what the rule reads of the
     neuron is 0. Returns an array like outputs.
 
     >>> from neuroflip import rules
@@ -58,11 +63,11 @@ def rate_response(rule: Rule, outputs: Array, weight: float) -> Array:
             learner.signals[name] = 1.0
         spiking = not hasattr(rule, "activity") and not isinstance(rule, LayerRule)
         last = float(output > 0 if spiking else output)
-        for y in [*[one] * settle, one * last]:
+        for x, y in [*[(0 * one, one)] * settle, (one, one * last)]:
             learner.step()
             with torch.no_grad():
                 learner.parameter.fill_(weight)
-            layer(one)
+            layer(x)
             after(y.expand(1, width))
         found.append(float(learner.weight[0, 0]) - weight)
         learner.remove()

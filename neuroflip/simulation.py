@@ -42,8 +42,9 @@ def simulate(
     inputs: input name -> what drives it; or a list of such dictionaries, one a trial.
         Spike inputs take spike times (s): one list, or for `size` sources one list each, in any
         order, at most one a step. Current inputs take steps, a list of (start s, stop s,
-        amplitude A), or a waveform in A, an array of shape (steps,) or (steps, size).
-        Spike inputs that are not named are silent, Poisson inputs drawn, currents 0.
+        amplitude A), or a waveform in A, an array of shape (steps,) or (steps, size). Signal
+        inputs (third factors) take the same, without a unit.
+        Spike inputs that are not named are silent, Poisson inputs drawn, currents and signals 0.
     duration (s): a whole number of steps. dt (s): the time step, 0.1 ms by default.
     engine: "numba" (compiled, fastest), "torch" (batched), "brian2" (the reference).
     seed: of what is drawn (Poisson inputs); one seed gives one result, on every engine.

@@ -37,7 +37,7 @@ from neuroflip.rules.short_term import ShortTerm as ShortTerm
 from neuroflip.rules.stdp import AntiHebbianSTDP as AntiHebbianSTDP
 from neuroflip.rules.stdp import PairSTDP as PairSTDP
 from neuroflip.rules.stdp import SymmetricSTDP as SymmetricSTDP
-from neuroflip.rules.triplet import FroemkeDanSTDP as FroemkeDanSTDP
+from neuroflip.rules.suppression import FroemkeDanSTDP as FroemkeDanSTDP
 from neuroflip.rules.triplet import TripletSTDP as TripletSTDP
 from neuroflip.rules.voltage import ClopathSTDP as ClopathSTDP
 

@@ -28,7 +28,8 @@ from neuroflip.circuit import (
 from neuroflip.neurons import DeltaLIF
 from neuroflip.rules.rule import Rule
 from neuroflip.rules.stdp import PairSTDP
-from neuroflip.rules.triplet import PRESETS, FroemkeDanSTDP, TripletSTDP
+from neuroflip.rules.suppression import FroemkeDanSTDP
+from neuroflip.rules.triplet import PRESETS, TripletSTDP
 from neuroflip.simulation import simulate
 from neuroflip.tables import table
 from neuroflip.units import ms

@@ -461,6 +461,12 @@ def test_rule_of_transmission() -> None:
     assert found["fraction"] == sorted(found["fraction"], reverse=True)
 
 
+def test_rule_options_that_do_not_apply_are_refused() -> None:
+    message = "--engine and --dt are for windows of pairs; Oja has none."
+    assert message in refused("rule", "Oja", "--engine", "torch")
+    assert message in refused("rule", "Oja", "--dt", "1ms")
+
+
 def test_rule_check() -> None:
     found = document("rule", "PairSTDP", "--check")
     assert found["ok"] and {row["outcome"] for row in found["rows"]} == {"ok"}

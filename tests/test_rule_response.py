@@ -36,7 +36,13 @@ def test_transmission(tau_facil: float) -> None:
     assert_allclose(transmission(rule, spikes=6), sent, rtol=1e-11)  # differences of a growing sum
 
 
+def test_a_running_mean_has_settled_at_input_0_and_output_1() -> None:
+    found = rate_response(rules.Covariance(rate=0.1), Y, 0.4)
+    assert_allclose(found, 0.1 * (Y - 1), atol=1e-4)
+
+
 def test_kinds() -> None:
+    assert kind_of_response(rules.none) == "window"
     kinds = {name: kind_of_response(kind()) for name, kind in rules.RULES.items() if name != "none"}
     assert kinds["PairSTDP"] == kinds["TripletSTDP"] == "window"
     assert kinds["Oja"] == kinds["RLS"] == kinds["Sanger"] == "rates"

@@ -210,6 +210,29 @@ def test_signals_that_do_not_fit_are_refused(add: list[nf.SignalInput], message:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"signal": 3}, "SignalInput 'r': signal must be a non-empty name"),
+        ({"target": None}, "SignalInput 'r': target must be the name of a projection"),
+    ],
+)  # fmt: skip
+def test_signal_inputs_are_checked(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        nf.SignalInput("r", **given)
+    assert message in str(caught.value)
+
+
+def test_a_neuron_that_a_rule_can_read_is_named() -> None:
+    with pytest.raises(ValueError, match="Neurons that have it: FilteredLIF."):
+        nf.Circuit(
+            "c",
+            [nf.Population("A", nf.DeltaLIF())],
+            [nf.Projection("in", "A", 0.4, rule=rules.ClopathSTDP())],
+            [nf.SpikeInput("in")],
+        )
+
+
 def test_a_rule_reads_what_the_neuron_has() -> None:
     @final
     @dataclass(frozen=True)

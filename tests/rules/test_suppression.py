@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import neuroflip as nf
-from neuroflip.rules.triplet import FroemkeDanSTDP
+from neuroflip.rules.suppression import FroemkeDanSTDP
 from neuroflip.units import ms
 
 DT = 1e-4
