@@ -1,0 +1,1 @@
+"""What circuits do, measured: truth tables, retention, margins, and the rate cell beside them."""

@@ -1,0 +1,14 @@
+"""The neuron models, one file each; `neuron.py` says what a model is."""
+
+from neuroflip.neurons.adaptive_lif import AdaptiveLIF as AdaptiveLIF
+from neuroflip.neurons.filtered_lif import FilteredLIF as FilteredLIF
+from neuroflip.neurons.lif import LIF as LIF
+from neuroflip.neurons.lif import DeltaLIF as DeltaLIF
+from neuroflip.neurons.neuron import INJECTED as INJECTED
+from neuroflip.neurons.neuron import Neuron as Neuron
+from neuroflip.neurons.neuron import NeuronModel as NeuronModel
+
+NEURONS: dict[str, type[Neuron]] = {
+    kind.__name__: kind for kind in (LIF, DeltaLIF, AdaptiveLIF, FilteredLIF)
+}
+"""The neuron models by name, for files and the command line."""
