@@ -8,6 +8,7 @@ from neuroflip import units as units
 from neuroflip.circuit import Circuit as Circuit
 from neuroflip.circuit import CurrentInput as CurrentInput
 from neuroflip.circuit import Dense as Dense
+from neuroflip.circuit import NoiseInput as NoiseInput
 from neuroflip.circuit import OneToOne as OneToOne
 from neuroflip.circuit import Pairs as Pairs
 from neuroflip.circuit import PoissonInput as PoissonInput

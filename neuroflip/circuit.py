@@ -147,6 +147,32 @@ class CurrentInput:
 
 
 @dataclass(frozen=True)
+class NoiseInput:
+    """Independent Gaussian white noise for every neuron of population `target`.
+
+    sd: the standard deviation (V) that the potential would have from the noise alone, without
+    threshold; the same at every dt. It is injected as a current held for each step
+    (`Neuron.noise_amplitude`), drawn from the run's seed, the trial and the name: every engine is
+    handed the same. A population takes one.
+
+    >>> NoiseInput("noise", "Q", sd=2e-3).sd
+    0.002
+    """
+
+    name: str
+    target: str
+    sd: float
+
+    def __post_init__(self) -> None:
+        where = f"NoiseInput {_name(self.name, 'NoiseInput.name')!r}"
+        _name(self.target, f"{where}: target")
+        sd = as_float(self.sd, "V", f"{where}: sd")
+        if sd < 0:
+            raise ValueError(f"{where}: sd must be at least 0 V; got {sd!r}.")
+        object.__setattr__(self, "sd", sd)
+
+
+@dataclass(frozen=True)
 class SignalInput:
     """A third factor (reward, dopamine, error) for the plasticity rules, given to the run as a
     waveform or as steps (see `nf.simulate`); 0 where it is given nothing.
@@ -385,7 +411,7 @@ class Readout:
         object.__setattr__(self, "window", window)
 
 
-Input = SpikeInput | PoissonInput | CurrentInput | SignalInput
+Input = SpikeInput | PoissonInput | CurrentInput | NoiseInput | SignalInput
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,7 +434,7 @@ class Circuit(_Data):
     _PARTS: ClassVar[dict[str, tuple[type, ...]]] = {
         "populations": (Population,),
         "projections": (Projection,),
-        "inputs": (SpikeInput, PoissonInput, CurrentInput, SignalInput),
+        "inputs": (SpikeInput, PoissonInput, CurrentInput, NoiseInput, SignalInput),
         "readouts": (Readout,),
     }
 
@@ -435,10 +461,18 @@ class Circuit(_Data):
                     raise ValueError(f"two {what}s are called {name!r}; give each its own name.")
         object.__setattr__(self, "projections", tuple(self._checked(p) for p in self.projections))
         populations = [p.name for p in self.populations]
+        noisy: dict[str, str] = {}
         for item in self.inputs:
-            if isinstance(item, CurrentInput) and item.target not in populations:
+            if isinstance(item, NoiseInput) and item.target in populations:
+                self.population(item.target).neuron.membrane()
+                if (other := noisy.setdefault(item.target, item.name)) != item.name:
+                    raise ValueError(
+                        f"NoiseInput {item.name!r}: population {item.target!r} has noise "
+                        f"already, {other!r}; add the variances into one."
+                    )
+            if isinstance(item, (CurrentInput, NoiseInput)) and item.target not in populations:
                 raise ValueError(
-                    f"CurrentInput {item.name!r}: there is no population {item.target!r}; "
+                    f"{type(item).__name__} {item.name!r}: there is no population {item.target!r}; "
                     f"{nearest(item.target, populations)}"
                 )
         self._check_signals()
@@ -593,13 +627,15 @@ class Circuit(_Data):
         if self.inputs:
             for i in self.inputs:
                 what: object
-                if isinstance(i, (CurrentInput, SignalInput)):
+                if isinstance(i, (CurrentInput, NoiseInput, SignalInput)):
                     what = f"-> {i.target or 'every rule'}"
                 else:
                     what = i.size
                 rate = show(i.rate, "Hz") if isinstance(i, PoissonInput) else ""
+                if isinstance(i, NoiseInput):
+                    rate = show(i.sd, "V")
                 rows.append((i.name, type(i).__name__, what, rate))
-            parts.append(table("Inputs", ("name", "kind", "size or target", "rate"), rows))
+            parts.append(table("Inputs", ("name", "kind", "size or target", "rate or sd"), rows))
         if self.projections:
             rows = []
             for p in self.projections:

@@ -443,7 +443,7 @@ def _reported() -> Iterator[None]:
             raise typer.Exit(130) from None
         except BrokenPipeError:
             raise  # whoever read has heard enough
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, ArithmeticError) as error:
             typer.echo(f"Error: {_one_line(error)}", err=True)
             raise typer.Exit(2) from None
 

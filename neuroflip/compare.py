@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOLERANCE = 1e-12
-"""Largest difference that is taken for rounding, as a fraction of the quantity's largest value."""
+"""Largest difference that is taken for rounding, as a fraction of the quantity's largest value;
+a neuron model may state another for its variables."""
 
 Spike = tuple[int, str, int, int]  # step, population, trial, neuron
 
@@ -38,7 +39,8 @@ class Report:
     max_abs_error: quantity -> largest absolute difference from the reference over all engines,
         in SI units. Quantities are recorded traces ("Q.v"), weights at the end ("in->Q") and
         weights over time ("in->Q over time").
-    tolerance: quantity -> the difference allowed, 1e-12 of the largest value in the reference.
+    tolerance: quantity -> the difference allowed, 1e-12 of the largest value in the reference, or
+        the fraction that the neuron model states.
     threshold_margin: smallest distance to threshold met by a non-refractory neuron (V). Where it
         is near the rounding of the potential, a spike is a tie that may fall either way.
     versions: of Python and the packages. recordings: engine -> its `Recording`.
@@ -162,7 +164,7 @@ def report_of(recordings: Mapping[str, Recording]) -> Report:
     truth = recordings[reference]
     values = _quantities(truth)
     tolerance = {
-        name: TOLERANCE * float(np.max(np.abs(value), initial=0.0))
+        name: _tolerance(truth, name) * float(np.max(np.abs(value), initial=0.0))
         for name, value in values.items()
     }
     errors = dict.fromkeys(values, 0.0)
@@ -218,6 +220,13 @@ def report_of(recordings: Mapping[str, Recording]) -> Report:
 def _quantities(recording: Recording) -> dict[str, np.ndarray[Any, Any]]:
     history = {f"{name} over time": w for name, w in recording.weight_history.items()}
     return {**recording.traces, **recording.weights, **history}
+
+
+def _tolerance(recording: Recording, quantity: str) -> float:
+    if quantity in recording.traces:
+        population = quantity.rpartition(".")[0]
+        return recording.circuit.population(population).neuron.tolerance
+    return TOLERANCE
 
 
 def _spikes(recording: Recording) -> set[Spike]:

@@ -223,6 +223,49 @@ def decay_constant(equation: Differential, constants: Collection[str]) -> str | 
     return None
 
 
+def linear_coefficient(expression: Expression, name: str) -> str:
+    """Text of a in an expression of the form a*name + b.
+
+    Raises EquationError where the expression is not linear in `name`.
+
+    >>> linear_coefficient(parse_expression("(g*(E - v) + I)/C", {"g", "E", "v", "I", "C"}), "v")
+    '(((g)*(0 - 1))/(C))'
+    """
+
+    def none() -> EquationError:
+        return EquationError(
+            f"not linear in {name!r}, as exponential_euler needs; use euler or rk4",
+            expression.text,
+        )
+
+    def reads(node: ast.AST) -> bool:
+        return any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(node))
+
+    def coefficient(node: ast.AST) -> str:
+        """Of a node that reads the name."""
+        match node:
+            case ast.Name():
+                return "1"
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return f"(-{coefficient(operand)})"
+            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+                return coefficient(operand)
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
+                first = coefficient(left) if reads(left) else "0"
+                if not reads(right):
+                    return first
+                return f"({first} {_OPERATORS[type(op)]} {coefficient(right)})"
+            case ast.BinOp(left=left, op=ast.Mult(), right=right) if not reads(right):
+                return f"({coefficient(left)}*({ast.unparse(right)}))"
+            case ast.BinOp(left=left, op=ast.Mult(), right=right) if not reads(left):
+                return f"(({ast.unparse(left)})*{coefficient(right)})"
+            case ast.BinOp(left=left, op=ast.Div(), right=right) if not reads(right):
+                return f"({coefficient(left)}/({ast.unparse(right)}))"
+        raise none()
+
+    return coefficient(expression.tree) if reads(expression.tree) else "0"
+
+
 def functions_of(expression: Expression) -> frozenset[str]:
     """Names of the functions that an expression calls."""
     calls = (n for n in ast.walk(expression.tree) if isinstance(n, ast.Call))

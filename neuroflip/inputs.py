@@ -6,7 +6,7 @@ trial and the input's name, so every engine is handed the same.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ from neuroflip.circuit import (
     Circuit,
     CurrentInput,
     Index,
+    NoiseInput,
     PoissonInput,
     SignalInput,
     SpikeInput,
     _Data,
 )
 from neuroflip.errors import nearest
+from neuroflip.noise import Keys, noise_keys, normals
 from neuroflip.units import as_array
 
 Inputs = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -41,17 +43,31 @@ def whole_steps(time: Any, dt: float) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
+class Noise(_Data):
+    """Noise of one population: a key a neuron, and the amplitude (A) of the injected samples."""
+
+    keys: Keys
+    amplitude: float
+
+    def wave(self, steps: int) -> Array:
+        """The injected current (A), shape (steps, size)."""
+        return self.amplitude * normals(self.keys, 0, steps)
+
+
+@dataclass(frozen=True, eq=False)
 class Drive(_Data):
     """The drive of one trial.
 
     events: spike input -> (steps, sources), sorted by step, then source.
     currents: population -> waveform in A, shape (steps, 1 or size).
     signals: signal input -> waveform, shape (steps, 1 or size of the postsynaptic population).
+    noise: population -> what is added to its current.
     """
 
     events: dict[str, tuple[Index, Index]]
     currents: dict[str, Array]
     signals: dict[str, Array]
+    noise: dict[str, Noise] = field(default_factory=dict)
 
 
 def resolve(
@@ -89,6 +105,7 @@ def _drive(
     events = {}
     currents: dict[str, Array] = {}
     signals: dict[str, Array] = {}
+    noise: dict[str, Noise] = {}
     for item in circuit.inputs:
         where = f"inputs[{item.name!r}]"
         if isinstance(item, SignalInput):
@@ -97,6 +114,15 @@ def _drive(
                 if item.name in given
                 else np.zeros((steps, 1))
             )
+        elif isinstance(item, NoiseInput):
+            if item.name in given:
+                raise ValueError(
+                    f"{where}: noise is drawn from the run's seed; give a waveform to a "
+                    "CurrentInput instead."
+                )
+            target = circuit.population(item.target)
+            keys = noise_keys(seed, trial, item.name, target.size)
+            noise[item.target] = Noise(keys, target.neuron.noise_amplitude(item.sd, dt))
         elif isinstance(item, CurrentInput):
             if item.name in given:
                 size = circuit.population(item.target).size
@@ -109,7 +135,7 @@ def _drive(
             events[item.name] = _poisson(item, steps, dt, seed, trial)
         else:
             events[item.name] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    return Drive(events, currents, signals)
+    return Drive(events, currents, signals, noise)
 
 
 def _events(

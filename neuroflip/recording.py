@@ -11,7 +11,7 @@ import numpy as np
 from neuroflip import files
 from neuroflip.circuit import Array, Circuit, CurrentInput, Index, _Data
 from neuroflip.errors import nearest
-from neuroflip.inputs import Drive
+from neuroflip.inputs import Drive, Noise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +59,8 @@ class Recording(_Data):
     def inputs(self) -> list[dict[str, Any]]:
         """The inputs of every trial, as drawn, in the form that `nf.simulate` takes.
 
-        `nf.simulate(rec.circuit, rec.inputs, duration=rec.duration, dt=rec.dt)` runs it again.
+        `nf.simulate(rec.circuit, rec.inputs, duration=rec.duration, dt=rec.dt, seed=rec.seed)`
+        runs it again; noise is drawn from the seed.
         Current inputs that share a target are given back as their sum, under the first's name.
         """
         sizes = self.circuit.sizes()
@@ -140,6 +141,7 @@ class Recording(_Data):
                     {name: tuple(pair) for name, pair in d["events"].items()},
                     d["currents"],
                     d["signals"],
+                    {name: Noise(**noise) for name, noise in d["noise"].items()},
                 )
                 for d in data["drives"]
             ]

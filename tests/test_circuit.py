@@ -273,7 +273,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "wrong input": (
         lambda: circuit(inputs=[A]),
         TypeError, "Circuit.inputs must hold SpikeInput or PoissonInput or CurrentInput or "
-        "SignalInput; got Popul"),
+        "NoiseInput or SignalInput; got Popul"),
     "wrong projection": (
         lambda: circuit("in->B"),  # type: ignore[arg-type]
         TypeError, "Circuit.projections must hold Projection; got 'in->B'."),

@@ -21,7 +21,7 @@ from brian2.stateupdaters.exact import exact
 from brian2.utils.logger import catch_logs
 
 from neuroflip import equations as eq
-from neuroflip.circuit import Index, Population, Projection
+from neuroflip.circuit import Index, Population, Projection, Synapses
 from neuroflip.engines.job import Job, Trial
 from neuroflip.engines.plan import delay_steps
 from neuroflip.errors import nearest
@@ -112,13 +112,14 @@ class _Network:
         self.spike_monitors: dict[int, Any] = {}
         for model in models:
             self._add_group(model, [p for p in circuit.populations if p.neuron.model() is model])
-        for name, (steps, sources) in drive.events.items():
-            generator = b2.SpikeGeneratorGroup(
-                circuit.sizes()[name], sources, steps * job.dt * b2.second, clock=self.clock
-            )
-            self.objects.append(generator)
-            self.at[name] = (generator, 0)
-        self.synapses = {p.name: self._add_synapses(p) for p in circuit.projections}
+        if drive.events:
+            self._add_sources()
+        # Rules that read a neuron's state read it as it is before anything arrives in the step
+        self.late = any(p.rule.model().reads for p in circuit.projections)
+        static = self._add_static()
+        self.synapses = {
+            p.name: self._add_plastic(p) for p in circuit.projections if p.rule.plastic
+        }
         every = job.every * job.dt * b2.second
         self.state_monitors = {}
         for population, variable in job.states:
@@ -133,6 +134,7 @@ class _Network:
         }
         self.network = b2.Network(
             *self.objects,
+            *static,
             *(s for s in self.synapses.values() if s is not None),
             *self.spike_monitors.values(),
             *self.state_monitors.values(),
@@ -153,11 +155,12 @@ class _Network:
         lines += [f"{_n(name)} : 1 (constant)" for name in members[0].neuron.parameters()]
         namespace: dict[str, Any] = {"where": _where}
         if wave is not None:
-            lines.append(f"{_n(INJECTED)} = wave_n(t, channel_n) : 1")
+            held = "" if model.method == "exact" else " (constant over dt)"
+            lines.append(f"{_n(INJECTED)} = wave_n(t, channel_n) : 1{held}")
             lines.append("channel_n : integer (constant)")
             namespace["wave_n"] = b2.TimedArray(wave, dt=job.dt * b2.second)
-        linear = [_Linear(p.neuron, job.dt) for p in members]
-        method: Any = _exact
+        linear = [_Linear(p.neuron, job.dt) for p in members if model.method == "exact"]
+        method: Any = _exact if model.method == "exact" else model.method
         if not all(system.well_separated() for system in linear):
             method = _Propagation(model, wave is not None)
             lines += [f"{name} : 1 (constant)" for name in method.coefficients]
@@ -175,7 +178,7 @@ class _Network:
         )
         first = 0
         columns: dict[str, list[Any]] = {}
-        for population, system in zip(members, linear, strict=True):
+        for number, population in enumerate(members):
             values: dict[str, Any] = {
                 _n(name): value for name, value in population.neuron.parameters().items()
             }
@@ -183,7 +186,7 @@ class _Network:
             start |= dict(population.initial)
             values |= {_n(v): start.get(v, 0.0) for v in model.variables}
             if isinstance(method, _Propagation):
-                values |= method.values(system)
+                values |= method.values(linear[number])
             for name, value in values.items():
                 columns.setdefault(name, []).append(np.broadcast_to(value, population.size))
             self.at[population.name] = (group, first)
@@ -201,6 +204,9 @@ class _Network:
         channel = []
         for population in members:
             wave = self.drive.currents.get(population.name)
+            noise = self.drive.noise.get(population.name)
+            if noise is not None:
+                wave = noise.wave(self.job.steps) + (0.0 if wave is None else wave)
             if wave is None:
                 channel += [0] * population.size
                 continue
@@ -210,17 +216,74 @@ class _Network:
             columns.append(wave)
         return (np.concatenate(columns, axis=1) if len(columns) > 1 else None), channel
 
-    def _add_synapses(self, p: Projection) -> Any:
+    def _add_sources(self) -> None:
+        """All spike inputs, as one generator: each of Brian2's objects costs time in every step."""
+        job = self.job
+        first = 0
+        times, indices = [], []
+        for name, (steps, sources) in self.drive.events.items():
+            times.append(steps * job.dt)
+            indices.append(sources + first)
+            self.at[name] = (None, first)
+            first += job.circuit.sizes()[name]
+        generator = b2.SpikeGeneratorGroup(
+            first, np.concatenate(indices), np.concatenate(times) * b2.second, clock=self.clock
+        )
+        self.objects.append(generator)
+        for name in self.drive.events:
+            self.at[name] = (generator, self.at[name][1])
+
+    def _add_static(self) -> list[Any]:
+        """All static synapses, one object for each source, target and receptor."""
+        job, circuit = self.job, self.job.circuit
+        lists: dict[tuple[int, int, str], list[tuple[Any, ...]]] = {}
+        for p in circuit.projections:
+            given = circuit.synapses(p)
+            axonal, dendritic = self._delays(p, given)
+            if p.rule.plastic or given.pre.size == 0:
+                continue
+            source, first_pre = self.at[p.pre]
+            target, first_post = self.at[p.post]
+            receptor = circuit.population(p.post).neuron.receptors[str(p.receptor)]
+            lists.setdefault((id(source), id(target), receptor), []).append(
+                (source, target, given.pre + first_pre, given.post + first_post, given.weight,
+                 axonal + dendritic)
+            )  # fmt: skip
+        made = []
+        for (_, _, receptor), parts in lists.items():
+            synapses = b2.Synapses(
+                *parts[0][:2],
+                f"{_s('w')} : 1",
+                on_pre=f"{_n(receptor)}_post += {_s('w')}",
+                clock=self.clock,
+                namespace={},
+            )
+            pre, post, weight, delay = (
+                np.concatenate(c) for c in list(zip(*parts, strict=True))[2:]
+            )
+            synapses.connect(i=pre, j=post)
+            setattr(synapses, _s("w"), weight)
+            synapses.pre.delay = delay * job.dt * b2.second
+            if self.late:
+                synapses.pre.order = 2
+            made.append(synapses)
+        return made
+
+    def _delays(self, p: Projection, given: Synapses) -> tuple[Index, Index]:
+        """Axonal and dendritic delays of a projection, in steps."""
+        where = f"Projection {p.name!r}"
+        return (
+            delay_steps(given.axonal_delay, self.job.dt, f"{where}: axonal_delay"),
+            delay_steps(given.dendritic_delay, self.job.dt, f"{where}: dendritic_delay"),
+        )
+
+    def _add_plastic(self, p: Projection) -> Any:
         job, circuit = self.job, self.job.circuit
         given = circuit.synapses(p)
         if given.pre.size == 0:
             return None
-        where = f"Projection {p.name!r}"
-        axonal = delay_steps(given.axonal_delay, job.dt, f"{where}: axonal_delay")
-        dendritic = delay_steps(given.dendritic_delay, job.dt, f"{where}: dendritic_delay")
+        axonal, dendritic = self._delays(p, given)
         model = p.rule.model()
-        # Rules that read a neuron's state read it as it is before anything arrives in the step
-        late = any(other.rule.model().reads for other in circuit.projections)
         source, first_pre = self.at[p.pre]
         target, first_post = self.at[p.post]
         receptor = circuit.population(p.post).neuron.receptors[str(p.receptor)]
@@ -253,9 +316,7 @@ class _Network:
         sent = eq.emit(model.transmit, "brian2", names)
         on_pre = {"pre": f"{receive}{sent}\n{code(model.on_pre)}"}
         delays = {"pre": axonal}
-        if not p.rule.plastic:
-            delays["pre"] = axonal + dendritic
-        elif dendritic.any() or late:
+        if dendritic.any() or self.late:
             # The weight that a spike meets travels down the dendrite: a queue in each synapse.
             queue = _queue(int(dendritic.max()) // self._shortest_interval(p.pre) + 2)
             lines += queue.variables
@@ -267,7 +328,7 @@ class _Network:
             target,
             "\n".join(lines),
             on_pre=on_pre,
-            on_post=code(model.on_post) if p.rule.plastic and model.on_post else None,
+            on_post=code(model.on_post) if model.on_post else None,
             clock=self.clock,
             method=_Flow(model, names),
             namespace={
@@ -285,8 +346,6 @@ class _Network:
             setattr(synapses, f"{signal}_column_s", given.post if wide else 0)
         if "transmit" in on_pre:
             synapses.transmit.order = 2  # after every pre (-1) and every post (1)
-        elif late:
-            synapses.pre.order = 2  # a static projection, which only transmits
         if hasattr(synapses, "post"):
             delays["post"] = dendritic
         for pathway, steps in delays.items():

@@ -17,8 +17,9 @@ from neuroflip import files
 from neuroflip.circuit import Array, Index
 from neuroflip.engines import kernel
 from neuroflip.engines.job import Job, Trial
-from neuroflip.engines.plan import Group, Plan, Plastic, make_plan
+from neuroflip.engines.plan import Group, Plan, Plastic, check_finite, make_plan
 from neuroflip.inputs import Drive
+from neuroflip.noise import Keys
 
 _CHUNK = 20_000  # steps between two looks at progress and interruption
 
@@ -30,7 +31,9 @@ def run(job: Job, *, threads: int = 1) -> list[Trial]:
     plan = make_plan(job.circuit, job.dt)
     step = _kernel(
         kernel.kernel_source(
-            [g.model for g in plan.groups], [(p.model, p.group) for p in plan.plastic]
+            [g.model for g in plan.groups],
+            [(p.model, p.group) for p in plan.plastic],
+            noise=any(drive.noise for drive in job.drives),
         )
     )
     shared = _Shared(plan, job)
@@ -231,6 +234,17 @@ def _signals(drive: Drive) -> tuple[Array, dict[str, tuple[int, int]]]:
     return np.concatenate([np.zeros((len(waves[0]), 1)), *waves], axis=1), at
 
 
+def _noise(plan: Plan, drive: Drive) -> tuple[Keys, Array]:
+    """Key and amplitude of the noise of each neuron; empty where there is none."""
+    if not drive.noise:
+        return np.zeros(0, np.uint64), np.zeros(0)
+    key, amplitude = np.zeros(plan.neurons, np.uint64), np.zeros(plan.neurons)
+    for population, noise in drive.noise.items():
+        start, size = plan.sources[population]
+        key[start : start + size], amplitude[start : start + size] = noise.keys, noise.amplitude
+    return key, amplitude
+
+
 def _trial(step: Callable[..., int], shared: _Shared, drive: Drive) -> Trial:
     plan, job = shared.plan, shared.job
     state_traces = [np.empty((job.rows, len(columns))) for columns in shared.states]
@@ -251,6 +265,7 @@ def _trial(step: Callable[..., int], shared: _Shared, drive: Drive) -> Trial:
         margin,
         *shared.static,
         signal,
+        *_noise(plan, drive),
     )
     parts: list[Any] = []
     for g, group in enumerate(plan.groups):
@@ -268,6 +283,8 @@ def _trial(step: Callable[..., int], shared: _Shared, drive: Drive) -> Trial:
             spikes = np.concatenate([spikes, np.empty_like(spikes)])
         job.tick(reached - k)
         k = reached
+    for g, group in enumerate(plan.groups):
+        check_finite(plan, group, parts[len(kernel.group_arguments(g)) * g + 1])
     found = spikes[: first_spike[-1]].astype(np.int64)
     steps = np.repeat(np.arange(job.steps), np.diff(first_spike))
     by_population = {}

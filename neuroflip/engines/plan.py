@@ -112,6 +112,21 @@ def delay_steps(delay: Array, dt: float, where: str) -> Index:
     return steps
 
 
+def check_finite(plan: Plan, group: Group, state: Array) -> None:
+    """Raise FloatingPointError where a state, (variables, size), has left the numbers."""
+    wrong = np.argwhere(~np.isfinite(state))
+    if wrong.size:
+        row, index = (int(i) for i in wrong[0])
+        for population in _members(plan.circuit, group.model):
+            start, size = plan.sources[population.name]
+            if start <= group.start + index < start + size:
+                raise FloatingPointError(
+                    f"Population {population.name!r}: {group.model.variables[row]} is "
+                    f"{state[row, index]} at the end of the run; the step of {plan.dt:g} s is too "
+                    f"long for {group.model.name} with these parameters and inputs."
+                )
+
+
 Columns = tuple[np.ndarray[Any, Any], ...]
 
 

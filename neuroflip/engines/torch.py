@@ -16,10 +16,10 @@ from torch import Tensor
 from neuroflip import equations as eq
 from neuroflip.circuit import Circuit
 from neuroflip.engines.job import Job, Trial
-from neuroflip.engines.plan import Group, Plan, Plastic, make_plan
+from neuroflip.engines.plan import Group, Plan, Plastic, check_finite, make_plan
 from neuroflip.errors import nearest
 from neuroflip.inputs import Drive, Inputs, resolve
-from neuroflip.neurons import INJECTED
+from neuroflip.neurons import INJECTED, NOT_REFRACTORY
 from neuroflip.units import as_float
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -76,6 +76,10 @@ def _run(job: Job, device: torch.device, dtype: torch.dtype) -> list[Trial]:
             found.append(torch.cat([torch.full_like(hits[:, :1], k), hits], dim=1))
         if (k + 1) % 1000 == 0 or k + 1 == job.steps:
             job.tick((k % 1000) + 1)
+    for group in stepper.groups:
+        state = torch.stack([group.state[v] for v in group.group.model.variables])
+        for b in range(trials):
+            check_finite(plan, group.group, state[:, b].cpu().numpy())
     events = torch.cat(found).cpu().numpy() if found else np.zeros((0, 3), np.int64)
     margin = stepper.margin.cpu().numpy()
     results = []
@@ -390,7 +394,9 @@ class _Stepper:
         self.margin = torch.full((trials,), torch.inf, device=device, dtype=dtype)
         self.sent = False  # whether any neuron fired in the last step
         self.inputs = _input_events(plan, drives, steps)
-        self.waves = [_waves(plan, drives, g.start, g.size, device, dtype) for g in plan.groups]
+        self.waves = [
+            _waves(plan, drives, steps, g.start, g.size, device, dtype) for g in plan.groups
+        ]
 
     def _zeros(self, size: int) -> Tensor:
         return torch.zeros(self.trials, size, device=self.device, dtype=self.dtype)
@@ -439,6 +445,7 @@ class _Stepper:
         values = {**group.constants, **group.state}
         values[INJECTED] = self._zeros(1) if wave is None else wave[k]
         active = k - group.last_spike >= group.refractory
+        values[NOT_REFRACTORY] = active.to(self.dtype)
 
         def assign(name: str, value: Any) -> Any:
             old = group.state.get(name)
@@ -598,6 +605,7 @@ def _signal(
 def _waves(
     plan: Plan,
     drives: list[Drive],
+    steps: int,
     start: int,
     size: int,
     device: torch.device,
@@ -607,14 +615,18 @@ def _waves(
     populations = {
         name: at
         for name, at in plan.sources.items()
-        if start <= at[0] < start + size and any(name in d.currents for d in drives)
+        if start <= at[0] < start + size
+        and any(name in d.currents or name in d.noise for d in drives)
     }
     if not populations:
         return None
-    steps = next(w.shape[0] for d in drives for w in d.currents.values())
     waves = np.zeros((steps, len(drives), size))
     for name, (first, count) in populations.items():
         for trial, drive in enumerate(drives):
             if name in drive.currents:
                 waves[:, trial, first - start : first - start + count] = drive.currents[name]
+            if name in drive.noise:
+                waves[:, trial, first - start : first - start + count] += drive.noise[name].wave(
+                    steps
+                )
     return torch.tensor(waves, device=device, dtype=dtype)

@@ -2,6 +2,7 @@
 
 from neuroflip.neurons.adaptive_lif import AdaptiveLIF as AdaptiveLIF
 from neuroflip.neurons.filtered_lif import FilteredLIF as FilteredLIF
+from neuroflip.neurons.integrators import NOT_REFRACTORY as NOT_REFRACTORY
 from neuroflip.neurons.lif import LIF as LIF
 from neuroflip.neurons.lif import DeltaLIF as DeltaLIF
 from neuroflip.neurons.neuron import INJECTED as INJECTED

@@ -1,0 +1,49 @@
+"""Gaussian noise from a counter: any sample can be had from its key and step alone.
+
+Each neuron has a key, made from the run's seed, the trial and the name of the noise input; its
+sample in step k is a Box-Muller transform of the k-th output of the SplitMix64 generator that
+starts from that key. The compiled engine computes samples when it needs them; `normals` gives the
+same samples as an array, for the other engines and for other simulators.
+"""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+Keys = np.ndarray[Any, np.dtype[np.uint64]]
+
+GOLDEN = 0x9E3779B97F4A7C15
+MIX_1 = 0xBF58476D1CE4E5B9
+MIX_2 = 0x94D049BB133111EB
+"""Constants of SplitMix64 (Steele, Lea & Flood 2014, OOPSLA, doi:10.1145/2660193.2660195)."""
+
+
+def noise_keys(seed: int, trial: int, name: str, size: int) -> Keys:
+    """The keys of `size` neurons, shape (size,).
+
+    >>> noise_keys(0, 0, "noise", 2).dtype
+    dtype('uint64')
+    """
+    digest = hashlib.sha256(f"{seed} {trial} {name}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest, "little"))
+    return rng.integers(0, 2**64, size, dtype=np.uint64)
+
+
+def normals(keys: Keys, start: int, stop: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Standard normal samples of steps start to stop - 1, shape (stop - start, keys).
+
+    >>> keys = noise_keys(0, 0, "noise", 2)
+    >>> bool((normals(keys, 0, 9)[5:] == normals(keys, 5, 9)).all())
+    True
+    """
+    steps = np.arange(start + 1, stop + 1, dtype=np.uint64)[:, None]
+    with np.errstate(over="ignore"):
+        z = keys[None, :] + steps * np.uint64(GOLDEN)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
+    z ^= z >> np.uint64(31)
+    radius = np.sqrt(-2 * np.log(((z >> np.uint64(32)) + 0.5) * 2.0**-32))
+    angle = (z & np.uint64(0xFFFFFFFF)) * (2 * np.pi * 2.0**-32)
+    found: np.ndarray[Any, np.dtype[np.float64]] = radius * np.cos(angle)
+    return found
