@@ -606,6 +606,54 @@ class Circuit(_Data):
         sizes = self.sizes()
         return projection.synapses(sizes[projection.pre], sizes[projection.post])
 
+    def include(self, other: "Circuit", name: str) -> "Circuit":
+        """This circuit with the parts of `other` beside its own, called "name.part".
+
+        Raises ValueError where a name is taken.
+
+        >>> import neuroflip as nf
+        >>> two = nf.circuits.sr_latch().include(nf.circuits.sr_latch(), "second")
+        >>> [i.name for i in two.inputs]
+        ['S', 'R', 'second.S', 'second.R']
+        """
+        from neuroflip.composition import include
+
+        return include(self, other, _name(name, "include: name"))
+
+    def wire(self, source: str, *ports: str) -> "Circuit":
+        """This circuit with `source`, a population or spike input, in the place of spike inputs.
+
+        What the ports projected to is projected to by `source`, with the same synapses, and the
+        ports are no more. Raises ValueError for an unknown name or a port of another size.
+
+        >>> import neuroflip as nf
+        >>> two = nf.circuits.sr_latch().include(nf.circuits.sr_latch(), "second")
+        >>> [i.name for i in two.wire("Q", "second.S").wire("R", "second.R").inputs]
+        ['S', 'R']
+        """
+        from neuroflip.composition import wire
+
+        return wire(self, source, ports)
+
+    def __rshift__(self, other: "Circuit") -> "Circuit":
+        """`a >> b`: the outputs of a (the high populations of its readouts) feed the inputs of b.
+
+        An output feeds the spike input that has its readout's name; where no names are shared,
+        outputs and inputs are paired in order, and must be equally many. The parts of b are called
+        "b.part"; readouts of a that were wired are no more. Warns (UserWarning) of inputs of b
+        that stay open. Raises ValueError where nothing fits.
+
+        >>> import neuroflip as nf
+        >>> chain = nf.circuits.ring_oscillator() >> nf.circuits.t_flip_flop()
+        >>> [r.name for r in chain.readouts]
+        ['t_flip_flop.Q']
+        """
+        from neuroflip.composition import series
+
+        if not isinstance(other, Circuit):
+            return NotImplemented
+        return series(self, other)
+
     def __str__(self) -> str:
         def spread(values: Array, unit: str) -> str:
             if values.size == 0:

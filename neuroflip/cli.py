@@ -1,4 +1,4 @@
-"""The command line: `neuroflip list`, `run`, `compare`, `rule`, `data` and `bench`.
+"""The command line: `neuroflip list`, `run`, `compare`, `truth`, `rule`, `data` and `bench`.
 
 What a command needs is imported when it runs, so that `neuroflip --help` answers at once.
 """
@@ -15,7 +15,7 @@ import time
 import types
 import typing
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -354,6 +354,73 @@ def _response(name: str, rule: "Rule", weight: float, plot: Path | None, as_json
     _say_written(plot, None)
 
 
+@app.command()
+def truth(
+    name: _Name,
+    cycles: Annotated[
+        int | None, typer.Option(help="How many; by default as many as try everything.")
+    ] = None,
+    vary: Annotated[
+        float,
+        typer.Option(help="Also draw circuits with every weight, delay and threshold off by this."),
+    ] = 0.0,
+    draws: Annotated[int, typer.Option(help="How many circuits to draw.")] = 100,
+    margins: Annotated[
+        bool, typer.Option("--margins", help="Also show how far parameters may be scaled.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="numba, torch or brian2.")] = "numba",
+    dt: _Step = "0.1ms",
+    seed: _Seed = 0,
+    set_: _Set = None,
+    as_json: _Json = False,
+) -> None:
+    """Try every row and transition of a logic circuit.
+
+    Exit status 1 where one is wrong, or more than one in a hundred of the drawn circuits is.
+    """
+    from neuroflip import analysis
+    from neuroflip.circuits import BEHAVIOURS, CIRCUITS
+
+    if name not in BEHAVIOURS:
+        raise ValueError(f"there is no logic circuit {name!r}; {nearest(name, BEHAVIOURS)}")
+    if not 0 <= vary < 1:
+        raise ValueError(f"--vary must be at least 0 and below 1, like 0.1; got {vary!r}.")
+    for option, value in (("--draws", draws), ("--cycles", 1 if cycles is None else cycles)):
+        if value < 1:
+            raise ValueError(f"{option} must be at least 1; got {value}.")
+    step = parse(dt, "--dt")
+    circuit = CIRCUITS[name](**_parameters(name, _kinds(CIRCUITS[name]), set_))
+    table = analysis.truth_table(circuit, cycles=cycles, seed=seed, dt=step, engine=engine)
+    found = analysis.margins(circuit, dt=step) if margins else {}
+    varied = (
+        analysis.variation(
+            circuit,
+            fraction=vary,
+            draws=draws,
+            cycles=cycles,
+            dt=step,
+            progress=sys.stderr.isatty(),
+        )
+        if vary
+        else None
+    )
+    ok = table.ok and (varied is None or varied.right >= 0.99 * varied.draws)
+    if as_json:
+        _print_json(
+            {"name": name, "ok": ok}
+            | dataclasses.asdict(table)
+            | {"margins": found, "variation": varied and dataclasses.asdict(varied)}
+        )
+    else:
+        typer.echo(str(table))
+        for what, (low, high) in found.items():
+            typer.echo(f"{what} may be scaled by {low:.2f} to {high:.2f}")
+        if varied:
+            typer.echo(str(varied))
+    if not ok:
+        raise typer.Exit(1)
+
+
 @data_app.command("list")
 def data_list(as_json: _Json = False) -> None:
     """List the data sets, and which of them are here."""
@@ -474,16 +541,17 @@ def _scenario(name: str, duration: str | None, given: Sequence[str] | None) -> "
     if name not in known:
         raise ValueError(f"there is no circuit or simulation {name!r}; {nearest(name, known)}")
     build, scenario = known[name]
-    hints = typing.get_type_hints(build)
-    kinds = {
-        parameter: hints.get(parameter, Any)
-        for parameter in inspect.signature(build).parameters
-        if parameter != "duration"  # an option of its own
-    }
-    arguments = _parameters(name, kinds, given)
+    arguments = _parameters(name, _kinds(build), given)
     if duration is not None:
         arguments["duration"] = as_float(parse(duration, "--duration"), "s", "--duration")
     return scenario(**arguments)
+
+
+def _kinds(build: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters of a function and their types, but for `duration`, an option of its own."""
+    hints = typing.get_type_hints(build)
+    parameters = inspect.signature(build).parameters
+    return {name: hints.get(name, Any) for name in parameters if name != "duration"}
 
 
 def _parameters(

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from neuroflip.analysis.truth import drive, program
 from neuroflip.circuit import Circuit, SpikeInput
-from neuroflip.circuits import CIRCUITS
+from neuroflip.circuits import BEHAVIOURS, CIRCUITS
 from neuroflip.inputs import Inputs
 
 PULSE_EVERY = 0.5
@@ -51,11 +54,19 @@ def pulses(circuit: Circuit, duration: float) -> dict[str, list[float]]:
 
 
 def of_circuit(build: Callable[..., Circuit]) -> Callable[..., Scenario]:
-    """The scenario of a library circuit: its inputs pulsed in turn."""
+    """The scenario of a library circuit: a random program for logic, else inputs pulsed in turn."""
 
     def scenario(duration: float = 2.0, **parameters: Any) -> Scenario:
         circuit = build(**parameters)
-        return Scenario(circuit, pulses(circuit, duration), duration)
+        if circuit.name not in BEHAVIOURS:
+            return Scenario(circuit, pulses(circuit, duration), duration)
+        behaviour = BEHAVIOURS[circuit.name](circuit)
+        if not np.isfinite(behaviour.interval):
+            return Scenario(circuit, pulses(circuit, duration), duration)
+        rows, _ = program(behaviour, 1 + int(duration / behaviour.period))
+        trains = drive(behaviour, rows)
+        inputs = {name: [t for t in train if t < duration] for name, train in trains.items()}
+        return Scenario(circuit, inputs, duration)
 
     return scenario
 

@@ -1,8 +1,11 @@
 """The set-reset latch: two neurons that silence each other."""
 
+import math
 import warnings
+from collections.abc import Hashable
 
 from neuroflip.circuit import Circuit, Population, Projection, Readout, SpikeInput
+from neuroflip.circuits.behaviour import Behaviour, Bits
 from neuroflip.circuits.latch import can_latch, firing_rate, loser_potential
 from neuroflip.neurons import LIF
 from neuroflip.units import as_float, ms, pA
@@ -105,6 +108,28 @@ def sr_latch(
         [SpikeInput("S"), SpikeInput("R")],
         [Readout("Q", high="Q", low="Qbar")],
     )
+
+
+def _behaviour(circuit: Circuit) -> Behaviour:
+    """One spike at S sets, one at R resets; a pulse at both at once is left out."""
+
+    def step(state: Hashable, bits: Bits) -> tuple[Hashable, Bits]:
+        after = 1 if bits["S"] else 0 if bits["R"] else state
+        return after, {"Q": int(str(after))}
+
+    return Behaviour(
+        {"S": (0.0, 0.0), "R": (0.0, 0.0)},
+        ("Q",),
+        step,
+        period=0.5,
+        read=0.49,
+        interval=math.inf,
+        start=0,
+        allowed=lambda bits: not (bits["S"] and bits["R"]),
+    )
+
+
+BEHAVIOURS = {"sr_latch": _behaviour}
 
 
 def _at_least_0(value: float, unit: str, name: str) -> float:
