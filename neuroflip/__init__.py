@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from neuroflip import circuits as circuits
+from neuroflip import exchange as exchange
 from neuroflip import rules as rules
 from neuroflip import units as units
 from neuroflip.circuit import Circuit as Circuit
@@ -26,6 +27,7 @@ from neuroflip.neurons import AdaptiveLIF as AdaptiveLIF
 from neuroflip.neurons import DeltaLIF as DeltaLIF
 from neuroflip.neurons import FilteredLIF as FilteredLIF
 from neuroflip.neurons import Neuron as Neuron
+from neuroflip.neurons import SoftLIF as SoftLIF
 from neuroflip.recording import Recording as Recording
 from neuroflip.simulation import ENGINES as ENGINES
 from neuroflip.simulation import simulate as simulate
@@ -33,14 +35,19 @@ from neuroflip.simulation import simulate as simulate
 if TYPE_CHECKING:
     from neuroflip.rate import FlipFlop as FlipFlop
     from neuroflip.rate import FlipFlopCell as FlipFlopCell
+    from neuroflip.spiking import SpikingFlipFlop as SpikingFlipFlop
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """The layers of `neuroflip.rate`, imported when first asked for, as they need torch."""
+    """The layers, imported when first asked for, as they need torch."""
     if name in ("FlipFlop", "FlipFlopCell"):
         from neuroflip import rate
 
         return getattr(rate, name)
+    if name == "SpikingFlipFlop":
+        from neuroflip.spiking import SpikingFlipFlop
+
+        return SpikingFlipFlop
     raise AttributeError(f"module 'neuroflip' has no attribute {name!r}")

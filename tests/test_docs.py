@@ -9,9 +9,14 @@ ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/adding.md", "docs/rate.md", "docs/rules.md", "docs/attach.md"]
-)
+PAGES = [
+    str(page.relative_to(ROOT))
+    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+    if BLOCK.search(page.read_text())
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_code_blocks_run(page: str, tmp_path: Path, monkeypatch) -> None:
     blocks = BLOCK.findall((ROOT / page).read_text())
     assert blocks

@@ -75,7 +75,7 @@ def test_importing_neuroflip_imports_no_engine(tmp_path: Path) -> None:
     code = (
         "import sys, neuroflip\n"
         "heavy = ('torch', 'brian2', 'matplotlib', 'numba', 'sympy', 'snntorch', 'rich', 'tqdm',"
-        " 'typer', 'scipy', 'pandas')\n"
+        " 'typer', 'scipy', 'pandas', 'nir', 'neo')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     assert python(code, tmp_path) == "[]"

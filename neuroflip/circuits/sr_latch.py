@@ -15,7 +15,7 @@ def sr_latch(
     neurons: int = 2,
     *,
     drive: float = 300 * pA,
-    inhibition: float = 200 * pA,
+    inhibition: float | None = None,
     pulse: float = 1500 * pA,
     excitation: float = 240 * pA,
     delay: float = 1 * ms,
@@ -32,7 +32,8 @@ def sr_latch(
         4: the drives are neurons too, S' = 1 AND-NOT S and R' = 1 AND-NOT R (active high), which
             excite Qbar and Q.
     drive: tonic current (A) of Q and Qbar, or of S' and R'.
-    inhibition: weight (A) of Q -| Qbar and Qbar -| Q.
+    inhibition: weight (A) of Q -| Qbar and Qbar -| Q; None takes 200 pA with 2 neurons, 300 pA with
+        4, where the excitation too may be off.
     pulse: weight (A) with which S and R inhibit.
     excitation: weight (A) of S' -> Qbar and R' -> Q, with 4 neurons.
     delay: axonal delay (s) of every connection.
@@ -58,6 +59,8 @@ def sr_latch(
     if not isinstance(base, LIF):
         raise TypeError(f"sr_latch: neuron must be a nf.LIF; got {neuron!r}.")
     drive = as_float(drive, "A", "sr_latch: drive")
+    if inhibition is None:
+        inhibition = 200 * pA if neurons == 2 else 300 * pA
     inhibition = _at_least_0(inhibition, "A", "inhibition")
     pulse = _at_least_0(pulse, "A", "pulse")
     excitation = _at_least_0(excitation, "A", "excitation")

@@ -8,8 +8,9 @@ from neuroflip.neurons.lif import DeltaLIF as DeltaLIF
 from neuroflip.neurons.neuron import INJECTED as INJECTED
 from neuroflip.neurons.neuron import Neuron as Neuron
 from neuroflip.neurons.neuron import NeuronModel as NeuronModel
+from neuroflip.neurons.soft_lif import SoftLIF as SoftLIF
 
 NEURONS: dict[str, type[Neuron]] = {
-    kind.__name__: kind for kind in (LIF, DeltaLIF, AdaptiveLIF, FilteredLIF)
+    kind.__name__: kind for kind in (LIF, DeltaLIF, AdaptiveLIF, FilteredLIF, SoftLIF)
 }
 """The neuron models by name, for files and the command line."""
