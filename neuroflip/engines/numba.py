@@ -69,13 +69,17 @@ def _buckets(
     Returns (order, delay of each bucket, instance of each bucket, first[bucket, source]); the
     synapses of a source in a bucket are order[first[b, s]:first[b, s + 1]].
     """
-    order = np.lexsort((source, instance, delay))
-    keys = np.stack([delay[order], instance[order]], axis=1)
-    unique, bucket = np.unique(keys, axis=0, return_inverse=True)
-    flat = bucket.reshape(-1) * (sources + 1) + source[order]
-    edges = np.arange(len(unique) * (sources + 1))
-    first = np.searchsorted(flat, edges).reshape(len(unique), sources + 1)
-    return order, unique[:, 0], unique[:, 1], first
+    instances = int(instance.max(initial=0)) + 1
+    kind = delay * instances + instance
+    present = np.unique(kind)
+    bucket = np.searchsorted(present, kind) if present.size > 1 else np.zeros_like(kind)
+    flat = bucket * sources + source
+    order = np.argsort(flat, kind="stable")  # quick where the synapses come sorted, as they do
+    count = np.bincount(flat, minlength=present.size * sources).reshape(present.size, sources)
+    first = np.zeros((present.size, sources + 1), np.int64)
+    np.cumsum(count, axis=1, out=first[:, 1:])
+    first += np.concatenate([[0], np.cumsum(count.sum(axis=1))[:-1]]).astype(np.int64)[:, None]
+    return order, present // instances, present % instances, first
 
 
 class _Shared:
