@@ -23,9 +23,14 @@ from neuroflip.compare import Report as Report
 from neuroflip.compare import compare as compare
 from neuroflip.equations import EquationError as EquationError
 from neuroflip.neurons import LIF as LIF
+from neuroflip.neurons import MQIF as MQIF
 from neuroflip.neurons import AdaptiveLIF as AdaptiveLIF
+from neuroflip.neurons import AdEx as AdEx
+from neuroflip.neurons import AlphaLIF as AlphaLIF
+from neuroflip.neurons import ConductanceLIF as ConductanceLIF
 from neuroflip.neurons import DeltaLIF as DeltaLIF
 from neuroflip.neurons import FilteredLIF as FilteredLIF
+from neuroflip.neurons import Izhikevich as Izhikevich
 from neuroflip.neurons import Neuron as Neuron
 from neuroflip.neurons import SoftLIF as SoftLIF
 from neuroflip.recording import Recording as Recording

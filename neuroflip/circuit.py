@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from neuroflip.parameters import equal, from_spec
 from neuroflip.rules import RULES, Rule, Sum, none
 from neuroflip.tables import table
 from neuroflip.units import as_array, as_float, check_dimensions, dimensions_of, ms, show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Index = np.ndarray[Any, np.dtype[np.int64]]
@@ -653,6 +656,15 @@ class Circuit(_Data):
         if not isinstance(other, Circuit):
             return NotImplemented
         return series(self, other)
+
+    def plot(self, path: str | Path | None = None) -> "Figure":
+        """Draw the circuit: neurons, excitation, inhibition, delays.
+
+        path: write the figure there as well (.png, .pdf, .svg).
+        """
+        from neuroflip.circuit_figure import draw_circuit
+
+        return draw_circuit(self, path)
 
     def __str__(self) -> str:
         def spread(values: Array, unit: str) -> str:

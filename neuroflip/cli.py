@@ -1,4 +1,4 @@
-"""The command line: `neuroflip list`, `run`, `compare`, `truth`, `rule`, `data` and `bench`.
+"""The command line: `neuroflip list`, `run`, `compare`, `truth`, `rule`, `data`, `bench` ...
 
 What a command needs is imported when it runs, so that `neuroflip --help` answers at once.
 """
@@ -28,7 +28,7 @@ from neuroflip.errors import nearest
 from neuroflip.units import as_float, parse, show
 
 if TYPE_CHECKING:
-    from neuroflip.circuit import Array
+    from neuroflip.circuit import Array, Circuit
     from neuroflip.recording import Recording
     from neuroflip.rules import Rule
     from neuroflip.sims.scenario import Scenario
@@ -77,6 +77,9 @@ _Set = Annotated[
 _Plot = Annotated[Path | None, typer.Option(help="Draw a figure to this .png, .pdf or .svg file.")]
 _Save = Annotated[
     Path | None, typer.Option(help="Save the recording to this .npz (or .json) file.")
+]
+_Noise = Annotated[
+    str, typer.Option(metavar="LIST", help="Standard deviations of the membrane noise.")
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -379,7 +382,7 @@ def truth(
     Exit status 1 where one is wrong, or more than one in a hundred of the drawn circuits is.
     """
     from neuroflip import analysis
-    from neuroflip.circuits import BEHAVIOURS, CIRCUITS
+    from neuroflip.circuits import BEHAVIOURS
 
     if name not in BEHAVIOURS:
         raise ValueError(f"there is no logic circuit {name!r}; {nearest(name, BEHAVIOURS)}")
@@ -389,7 +392,7 @@ def truth(
         if value < 1:
             raise ValueError(f"{option} must be at least 1; got {value}.")
     step = parse(dt, "--dt")
-    circuit = CIRCUITS[name](**_parameters(name, _kinds(CIRCUITS[name]), set_))
+    circuit = _circuit(name, set_)
     table = analysis.truth_table(circuit, cycles=cycles, seed=seed, dt=step, engine=engine)
     found = analysis.margins(circuit, dt=step) if margins else {}
     varied = (
@@ -418,6 +421,94 @@ def truth(
         if varied:
             typer.echo(str(varied))
     if not ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def retention(
+    name: _Name,
+    noise: _Noise = "2mV,2.5mV,3mV,4mV,5mV",
+    duration: Annotated[str, typer.Option(metavar="TIME", help="How long to watch.")] = "10s",
+    trials: Annotated[int, typer.Option(help="For each standard deviation.")] = 100,
+    bit: Annotated[int, typer.Option(help="Which is held, 0 or 1.")] = 1,
+    engine: Annotated[str, typer.Option(help="numba, torch or brian2.")] = "numba",
+    dt: _Step = "0.1ms",
+    seed: _Seed = 0,
+    set_: _Set = None,
+    plot: _Plot = None,
+    as_json: _Json = False,
+) -> None:
+    """Show how long a circuit holds a bit against membrane noise."""
+    from neuroflip.analysis import retention as found_retention
+
+    _check_files(plot, None)
+    found = found_retention(
+        _circuit(name, set_),
+        _list(noise, "--noise"),
+        parse(duration, "--duration"),
+        trials=trials,
+        bit=bit,
+        seed=seed,
+        dt=parse(dt, "--dt"),
+        engine=engine,
+        progress=sys.stderr.isatty(),
+    )
+    _show(found, name, plot, as_json)
+
+
+@app.command()
+def predictions(
+    name: _Name,
+    noise: _Noise = "2mV,4mV,8mV,16mV",
+    trials: Annotated[int, typer.Option(help="For each point.")] = 50,
+    seed: _Seed = 0,
+    set_: _Set = None,
+    plot: _Plot = None,
+    as_json: _Json = False,
+) -> None:
+    """Try what Yoder predicts of neural flip-flops; exit status 1 where something fails."""
+    from neuroflip.analysis import predictions as tried
+
+    _check_files(plot, None)
+    found = tried(
+        _circuit(name, set_), error_noise=_list(noise, "--noise"), trials=trials, seed=seed
+    )
+    _show(found, name, plot, as_json)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def twin(
+    name: _Name,
+    steps: Annotated[int, typer.Option(help="Clock steps of the random program.")] = 1000,
+    noise: Annotated[
+        str, typer.Option(metavar="VOLTAGE", help="Membrane noise, its standard deviation.")
+    ] = "0V",
+    engine: Annotated[str, typer.Option(help="numba, torch or brian2.")] = "numba",
+    dt: _Step = "0.1ms",
+    seed: _Seed = 0,
+    set_: _Set = None,
+    plot: _Plot = None,
+    as_json: _Json = False,
+) -> None:
+    """Run one program through the rate cell and through a spiking flip-flop, side by side.
+
+    Exit status 1 where their states differ in any step.
+    """
+    from neuroflip import analysis
+
+    _check_files(plot, None)
+    found = analysis.rate_twin(
+        _circuit(name, set_),
+        steps=steps,
+        seed=seed,
+        noise=parse(noise, "--noise"),
+        dt=parse(dt, "--dt"),
+        engine=engine,
+    )
+    _show(found, name, plot, as_json)
+    if not found.ok:
         raise typer.Exit(1)
 
 
@@ -545,6 +636,30 @@ def _scenario(name: str, duration: str | None, given: Sequence[str] | None) -> "
     if duration is not None:
         arguments["duration"] = as_float(parse(duration, "--duration"), "s", "--duration")
     return scenario(**arguments)
+
+
+def _circuit(name: str, given: Sequence[str] | None) -> "Circuit":
+    """The library circuit of this name, with these parameters."""
+    from neuroflip.circuits import CIRCUITS
+
+    if name not in CIRCUITS:
+        raise ValueError(f"there is no circuit {name!r}; {nearest(name, CIRCUITS)}")
+    return CIRCUITS[name](**_parameters(name, _kinds(CIRCUITS[name]), given))
+
+
+def _list(text: str, option: str) -> list[float]:
+    """Numbers with units, separated by commas."""
+    return [parse(part.strip(), option) for part in text.split(",")]
+
+
+def _show(found: Any, name: str, plot: Path | None, as_json: bool) -> None:
+    """Draw a result, and print it for people or machines."""
+    if plot:
+        found.plot(plot)
+    if as_json:
+        return _print_json({"name": name} | found.to_json() | {"plot": plot})
+    typer.echo(str(found))
+    _say_written(plot, None)
 
 
 def _kinds(build: Callable[..., Any]) -> dict[str, Any]:

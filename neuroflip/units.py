@@ -45,6 +45,7 @@ kHz = 1e3
 # Exponents of (length, mass, time, current) of each base unit, to check Brian2 quantities.
 _DIMENSIONS = {
     "s": (0, 0, 1, 0),
+    "S/V": (-4, -2, 6, 3),
     "V": (2, 1, -3, -1),
     "A": (0, 0, 0, 1),
     "S": (-2, -1, 3, 2),

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from neuroflip.units import ms
 
 
 def vary(circuit: Circuit, fraction: float, seed: int) -> Circuit:
-    """The circuit with every weight, axonal delay and threshold multiplied by its own number from
-    1 - fraction to 1 + fraction, drawn evenly.
+    """The circuit with every weight, axonal delay and threshold (its distance from rest) multiplied
+    by its own number from 1 - fraction to 1 + fraction, drawn evenly.
 
     >>> import neuroflip as nf
     >>> one, two = (vary(nf.circuits.sr_latch(), 0.1, seed) for seed in (1, 2))
@@ -30,10 +31,13 @@ def vary(circuit: Circuit, fraction: float, seed: int) -> Circuit:
 
     populations = []
     for p in circuit.populations:
-        neuron = p.neuron
-        if isinstance(neuron, LIF):
-            threshold = neuron.v_rest + (neuron.v_threshold - neuron.v_rest) * float(factor())
-            neuron = dataclasses.replace(neuron, v_threshold=threshold)
+        neuron: Any = p.neuron
+        for name in ("v_threshold", "v_peak"):
+            if hasattr(neuron, name):
+                rest = getattr(neuron, "v_rest", 0.0)
+                threshold = rest + (getattr(neuron, name) - rest) * float(factor())
+                neuron = dataclasses.replace(neuron, **{name: threshold})
+                break
         populations.append(dataclasses.replace(p, neuron=neuron))
     projections = [
         dataclasses.replace(

@@ -1,6 +1,9 @@
 """The library of flip-flop circuits: functions that return a `Circuit`.
 
     sr_latch                              two or four cortical-like neurons
+    autapse.py, delay_loop.py             a neuron that excites itself; a spike that goes round
+    pools.py, wang_pools.py               pools of neurons: mutual inhibition, slow NMDA
+    single_neuron.py                      bistable neurons
     gates.py, flip_flops.py               logic: AND, OR ... XOR; D, JK, T, edge-triggered
     oscillators.py                        ring oscillator, and a cascade that halves its rate
     registers.py, counters.py             register, shift register, memory; counters
@@ -14,9 +17,12 @@ from collections.abc import Callable
 
 from neuroflip.circuit import Circuit
 from neuroflip.circuits import counters, flip_flops, gates, registers, state_machines
+from neuroflip.circuits.autapse import autapse_latch as autapse_latch
 from neuroflip.circuits.behaviour import Behaviour as Behaviour
+from neuroflip.circuits.behaviour import set_reset
 from neuroflip.circuits.counters import ring_counter as ring_counter
 from neuroflip.circuits.counters import ripple_counter as ripple_counter
+from neuroflip.circuits.delay_loop import delay_loop as delay_loop
 from neuroflip.circuits.flip_flops import d_latch as d_latch
 from neuroflip.circuits.flip_flops import edge_triggered_d as edge_triggered_d
 from neuroflip.circuits.flip_flops import edge_triggered_jk as edge_triggered_jk
@@ -40,17 +46,26 @@ from neuroflip.circuits.logic import netlist as netlist
 from neuroflip.circuits.logic import spike_interval as spike_interval
 from neuroflip.circuits.oscillators import cascade as cascade
 from neuroflip.circuits.oscillators import ring_oscillator as ring_oscillator
+from neuroflip.circuits.pools import mutual_pools as mutual_pools
 from neuroflip.circuits.registers import memory as memory
 from neuroflip.circuits.registers import register as register
 from neuroflip.circuits.registers import shift_register as shift_register
-from neuroflip.circuits.sr_latch import BEHAVIOURS as _SR_LATCH
+from neuroflip.circuits.single_neuron import izhikevich_latch as izhikevich_latch
+from neuroflip.circuits.single_neuron import mqif_latch as mqif_latch
 from neuroflip.circuits.sr_latch import sr_latch as sr_latch
 from neuroflip.circuits.state_machines import state_machine as state_machine
+from neuroflip.circuits.wang_pools import wang_pools as wang_pools
 
 CIRCUITS: dict[str, Callable[..., Circuit]] = {
     build.__name__: build
     for build in (
         sr_latch,
+        autapse_latch,
+        delay_loop,
+        mutual_pools,
+        wang_pools,
+        mqif_latch,
+        izhikevich_latch,
         not_gate,
         and_not_gate,
         or_gate,
@@ -79,7 +94,18 @@ CIRCUITS: dict[str, Callable[..., Circuit]] = {
 """The circuits by name, for the command line."""
 
 BEHAVIOURS: dict[str, Callable[[Circuit], Behaviour]] = {
-    **_SR_LATCH,
+    **dict.fromkeys(
+        (
+            "sr_latch",
+            "autapse_latch",
+            "delay_loop",
+            "mutual_pools",
+            "wang_pools",
+            "mqif_latch",
+            "izhikevich_latch",
+        ),
+        lambda circuit: set_reset(),
+    ),
     **gates.BEHAVIOURS,
     **flip_flops.BEHAVIOURS,
     **registers.BEHAVIOURS,

@@ -1,5 +1,6 @@
 """What a circuit is meant to do: a machine with a state, and when its inputs are given and read."""
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -63,4 +64,26 @@ def combinational(
         2 * width,
         width if read is None else read * delay,
         spike_interval(delay),
+    )
+
+
+def set_reset(period: float = 0.5) -> Behaviour:
+    """A set-reset latch, readout Q: one spike at S sets the bit, one at R resets it.
+
+    Both at once are left out. period: of the cycles (s).
+    """
+
+    def step(state: Hashable, bits: Bits) -> tuple[Hashable, Bits]:
+        after = 1 if bits["S"] else 0 if bits["R"] else state
+        return after, {"Q": int(str(after))}
+
+    return Behaviour(
+        {"S": (0.0, 0.0), "R": (0.0, 0.0)},
+        ("Q",),
+        step,
+        period,
+        0.98 * period,
+        math.inf,
+        start=0,
+        allowed=lambda bits: not (bits["S"] and bits["R"]),
     )

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from neuroflip.circuit import Circuit
+from neuroflip.circuits.arguments import count
 from neuroflip.circuits.behaviour import Behaviour
 from neuroflip.circuits.flip_flops import edge_triggered_t
 from neuroflip.circuits.registers import (
-    _at_least,
     _ported,
     _renamed,
     chain,
@@ -21,7 +21,7 @@ def ripple_counter(bits: int = 3, *, delay: float = 4 * ms) -> Circuit:
 
     Raises ValueError for a number of bits below 1.
     """
-    _at_least(bits, 1, "ripple_counter: bits")
+    count(bits, "ripple_counter: bits")
     made = _renamed(edge_triggered_t(delay=delay), "ripple_counter", "b0")
     for i in range(1, bits):
         made = made.include(edge_triggered_t(delay=delay), f"b{i}").wire(f"b{i - 1}.Q", f"b{i}.T")
@@ -34,7 +34,7 @@ def ring_counter(states: int = 4, *, delay: float = 4 * ms) -> Circuit:
 
     Raises ValueError for a number of states below 2.
     """
-    _at_least(states, 2, "ring_counter: states")
+    count(states, "ring_counter: states", 2)
     return chain("ring_counter", [1] + [0] * (states - 1), delay, closed=True)
 
 
@@ -42,8 +42,8 @@ def _ripple_counter(circuit: Circuit) -> Behaviour:
     bits = len(circuit.readouts)
 
     def step(state: tuple[int, ...], given: object) -> tuple[int, ...]:
-        count = sum(bit << i for i, bit in enumerate(state)) + given["T"]  # type: ignore[index]
-        return tuple(count >> i & 1 for i in range(bits))
+        number = sum(bit << i for i, bit in enumerate(state)) + given["T"]  # type: ignore[index]
+        return tuple(number >> i & 1 for i in range(bits))
 
     return register_behaviour(circuit, {"T": (0, 6.0 + 5 * bits)}, (0,) * bits, step)
 

@@ -38,6 +38,18 @@ def _latch(name: str, text: str, inputs: str, delay: float, bit: int = 0) -> Cir
     )
 
 
+D_LATCH = """
+    E'   = 1 - E
+    S    = D - E'
+    R    = E - D
+    S'   = 1 - S
+    R'   = 1 - R
+    Q    = R' - Qbar
+    Qbar = S' - Q
+"""
+"""The netlist of `d_latch`."""
+
+
 def d_latch(*, delay: float = 4 * ms) -> Circuit:
     """Gated D latch: while E is 1 the bit follows D, while E is 0 it is held. 7 neurons.
 
@@ -46,16 +58,7 @@ def d_latch(*, delay: float = 4 * ms) -> Circuit:
     >>> [p.name for p in d_latch().populations]
     ["E'", 'S', 'R', "S'", "R'", 'Q', 'Qbar']
     """
-    text = """
-        E'   = 1 - E
-        S    = D - E'
-        R    = E - D
-        S'   = 1 - S
-        R'   = 1 - R
-        Q    = R' - Qbar
-        Qbar = S' - Q
-    """
-    return _latch("d_latch", text, "D E", delay)
+    return _latch("d_latch", D_LATCH, "D E", delay)
 
 
 def jk_flip_flop(*, delay: float = 4 * ms) -> Circuit:

@@ -131,7 +131,7 @@ def level(interval: float, *on: tuple[float, float]) -> list[float]:
 
 def netlist(
     name: str,
-    text: str,
+    text: str | Mapping[str, Element],
     inputs: str,
     outputs: str | Mapping[str, tuple[str, str]],
     *,
@@ -141,6 +141,7 @@ def netlist(
 ) -> Circuit:
     """The circuit of a netlist.
 
+    text: one neuron a line (see the module), or the elements by name.
     inputs: names of the spike inputs, separated by spaces.
     outputs: names of the neurons that are read, or readout -> (neuron, its complement).
     high: neurons of latches that fire at the start; of the others the netlist tells.
@@ -152,7 +153,7 @@ def netlist(
     delay = as_float(delay, "s", f"{name}: delay")
     if delay <= 0:
         raise ValueError(f"{name}: delay must be above 0 s; got {delay!r}.")
-    elements = parse_netlist(text)
+    elements = parse_netlist(text) if isinstance(text, str) else text
     ports = inputs.split()
     known = [*ports, *elements]
     threshold_current = _THRESHOLD / _RESISTANCE

@@ -1,6 +1,7 @@
 """Oscillators of logic neurons. See logic.py for the neurons."""
 
 from neuroflip.circuit import Circuit, Readout
+from neuroflip.circuits.arguments import count
 from neuroflip.circuits.flip_flops import t_flip_flop
 from neuroflip.circuits.logic import netlist
 from neuroflip.units import ms
@@ -37,8 +38,7 @@ def cascade(toggles: int = 4, *, delay: float = 4 * ms) -> Circuit:
 
     Raises ValueError for a number of toggles below 1.
     """
-    if isinstance(toggles, bool) or not isinstance(toggles, int) or toggles < 1:
-        raise ValueError(f"cascade: toggles must be a whole number, at least 1; got {toggles!r}.")
+    count(toggles, "cascade: toggles")
     ring = ring_oscillator(delay=delay)
     made = Circuit("cascade", ring.populations, ring.projections)
     source = "A0"

@@ -3,9 +3,16 @@
 from collections.abc import Callable, Hashable
 
 from neuroflip.circuit import Circuit, Readout, SpikeInput
+from neuroflip.circuits.arguments import count
 from neuroflip.circuits.behaviour import Behaviour, Bits
-from neuroflip.circuits.flip_flops import d_latch, edge_triggered_d
-from neuroflip.circuits.logic import element_delay, netlist, spike_interval
+from neuroflip.circuits.flip_flops import D_LATCH, FAST, d_latch, edge_triggered_d
+from neuroflip.circuits.logic import (
+    Element,
+    element_delay,
+    netlist,
+    parse_netlist,
+    spike_interval,
+)
 from neuroflip.units import ms
 
 
@@ -16,7 +23,7 @@ def register(bits: int = 4, *, delay: float = 4 * ms) -> Circuit:
 
     Raises ValueError for a number of bits below 1.
     """
-    _at_least(bits, 1, "register: bits")
+    count(bits, "register: bits")
     made = d_latch(delay=delay)
     made = _renamed(made, "register", "b0")
     for i in range(1, bits):
@@ -31,7 +38,7 @@ def shift_register(bits: int = 4, *, delay: float = 4 * ms) -> Circuit:
 
     Raises ValueError for a number of bits below 1.
     """
-    _at_least(bits, 1, "shift_register: bits")
+    count(bits, "shift_register: bits")
     return chain("shift_register", [0] * bits, delay)
 
 
@@ -60,10 +67,11 @@ def memory(words: int = 4, bits: int = 2, *, delay: float = 4 * ms) -> Circuit:
 
     words: a power of 2, at least 2. Raises ValueError for another number, or bits below 1.
     """
-    _at_least(bits, 1, "memory: bits")
+    count(bits, "memory: bits")
     if words not in [2**n for n in range(1, 11)]:
         raise ValueError(f"memory: words must be a power of 2, 2 to 1024; got {words!r}.")
     lines = words.bit_length() - 1
+    held: dict[str, str] = {}  # the neurons of the latches, for 1 and for 0
     address = [f"A{i}" for i in range(lines)]
     text = [f"{a}' = 1 - {a}" for a in address]
     for word in range(words):
@@ -77,31 +85,32 @@ def memory(words: int = 4, bits: int = 2, *, delay: float = 4 * ms) -> Circuit:
         for word in range(words):
             text.append(f"R{word}.{bit} = L{word}.{bit} - O{word}")
         text.append(f"Q{bit} = " + " + ".join(f"R{word}.{bit}" for word in range(words)))
-    cells = [(word, bit) for word in range(words) for bit in range(bits)]
-    inner = " ".join(f"L{word}.{bit}" for word, bit in cells)
-    data = [f"D{bit}" for bit in range(bits)]
+    elements = parse_netlist("\n".join(text))
+    for word in range(words):
+        for bit in range(bits):
+            # A cell is a D latch: D the data line, E the word's write line, Q what is read
+            names = {name: f"m{word}.{bit}.{name}" for name in parse_netlist(D_LATCH)}
+            names |= {"D": f"D{bit}", "E": f"W{word}", "Q": f"L{word}.{bit}"}
+            elements |= {
+                names[name]: Element(
+                    tuple(names[source] for source in e.excite),
+                    tuple(names[source] for source in e.inhibit),
+                )
+                for name, e in parse_netlist(D_LATCH).items()
+            }
+            held[f"L{word}.{bit}"] = f"m{word}.{bit}.Qbar"
+    inputs = " ".join([*address, "W", *(f"D{bit}" for bit in range(bits))])
     outputs = " ".join(f"Q{bit}" for bit in range(bits))
-    made = netlist(
-        "memory", "\n".join(text), " ".join([*address, "W", inner]), outputs, delay=delay
-    )
-    readouts = made.readouts
-    made = Circuit(
+    pairs = [pair for one, zero in held.items() for pair in ((one, zero), (zero, one))]
+    return netlist(
         "memory",
-        made.populations,
-        made.projections,
-        [*made.inputs, *(SpikeInput(name) for name in data)],
+        elements,
+        inputs,
+        outputs,
+        high=held.values(),
+        delay=delay,
+        hops=dict.fromkeys(pairs, FAST),
     )
-    for word, bit in cells:
-        cell = f"m{word}.{bit}"
-        made = made.include(d_latch(delay=delay), cell)
-        made = made.wire(f"D{bit}", f"{cell}.D").wire(f"W{word}", f"{cell}.E")
-        made = made.wire(f"{cell}.Q", f"L{word}.{bit}")
-    return Circuit("memory", made.populations, made.projections, made.inputs, readouts)
-
-
-def _at_least(value: int, least: int, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}.")
 
 
 def _renamed(circuit: Circuit, name: str, part: str) -> Circuit:

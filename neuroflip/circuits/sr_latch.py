@@ -1,11 +1,9 @@
 """The set-reset latch: two neurons that silence each other."""
 
-import math
 import warnings
-from collections.abc import Hashable
 
 from neuroflip.circuit import Circuit, Population, Projection, Readout, SpikeInput
-from neuroflip.circuits.behaviour import Behaviour, Bits
+from neuroflip.circuits.arguments import at_least_0
 from neuroflip.circuits.latch import can_latch, firing_rate, loser_potential
 from neuroflip.neurons import LIF
 from neuroflip.units import as_float, ms, pA
@@ -61,10 +59,10 @@ def sr_latch(
     drive = as_float(drive, "A", "sr_latch: drive")
     if inhibition is None:
         inhibition = 200 * pA if neurons == 2 else 300 * pA
-    inhibition = _at_least_0(inhibition, "A", "inhibition")
-    pulse = _at_least_0(pulse, "A", "pulse")
-    excitation = _at_least_0(excitation, "A", "excitation")
-    delay = _at_least_0(delay, "s", "delay")
+    inhibition = at_least_0(inhibition, "A", "sr_latch: inhibition")
+    pulse = at_least_0(pulse, "A", "sr_latch: pulse")
+    excitation = at_least_0(excitation, "A", "sr_latch: excitation")
+    delay = at_least_0(delay, "s", "sr_latch: delay")
     parameters = base.parameters()
     driven, passive = LIF(**parameters | {"drive": drive}), LIF(**parameters | {"drive": 0.0})
     current = drive
@@ -111,32 +109,3 @@ def sr_latch(
         [SpikeInput("S"), SpikeInput("R")],
         [Readout("Q", high="Q", low="Qbar")],
     )
-
-
-def _behaviour(circuit: Circuit) -> Behaviour:
-    """One spike at S sets, one at R resets; a pulse at both at once is left out."""
-
-    def step(state: Hashable, bits: Bits) -> tuple[Hashable, Bits]:
-        after = 1 if bits["S"] else 0 if bits["R"] else state
-        return after, {"Q": int(str(after))}
-
-    return Behaviour(
-        {"S": (0.0, 0.0), "R": (0.0, 0.0)},
-        ("Q",),
-        step,
-        period=0.5,
-        read=0.49,
-        interval=math.inf,
-        start=0,
-        allowed=lambda bits: not (bits["S"] and bits["R"]),
-    )
-
-
-BEHAVIOURS = {"sr_latch": _behaviour}
-
-
-def _at_least_0(value: float, unit: str, name: str) -> float:
-    number = as_float(value, unit, f"sr_latch: {name}")
-    if number < 0:
-        raise ValueError(f"sr_latch: {name} must be at least 0 {unit}; got {number!r}.")
-    return number

@@ -121,12 +121,22 @@ class _Network:
             p.name: self._add_plastic(p) for p in circuit.projections if p.rule.plastic
         }
         every = job.every * job.dt * b2.second
-        self.state_monitors = {}
+        # One monitor for each variable of a group: each costs time in every step
+        recorded: dict[tuple[int, str], list[str]] = {}
         for population, variable in job.states:
-            group, first = self.at[population]
-            members = np.arange(first, first + circuit.population(population).size)
-            monitor = b2.StateMonitor(group, _n(variable), record=members, dt=every)
-            self.state_monitors[population, variable] = monitor
+            recorded.setdefault((id(self.at[population][0]), variable), []).append(population)
+        self.state_monitors = {}
+        self.rows: dict[tuple[str, str], tuple[Any, slice]] = {}
+        for (group_id, variable), populations in recorded.items():
+            members = [np.zeros(0, np.int64)]
+            for population in populations:
+                group, first = self.at[population]
+                members.append(np.arange(first, first + circuit.population(population).size))
+            monitor = b2.StateMonitor(group, _n(variable), record=np.concatenate(members), dt=every)
+            self.state_monitors[group_id, variable] = monitor
+            ends = np.cumsum([m.size for m in members])
+            for population, start, stop in zip(populations, ends[:-1], ends[1:], strict=True):
+                self.rows[population, variable] = (monitor, slice(int(start), int(stop)))
         self.weight_monitors = {
             name: b2.StateMonitor(self.synapses[name], _s("w"), record=True, dt=every)
             for name in job.weights
@@ -401,8 +411,8 @@ class _Network:
         return Trial(
             spikes,
             {
-                key: np.array(getattr(monitor, _n(key[1]))).T
-                for key, monitor in self.state_monitors.items()
+                key: np.array(getattr(monitor, _n(key[1]))[part]).T
+                for key, (monitor, part) in self.rows.items()
             },
             {
                 name: empty if self.synapses[name] is None else (

@@ -54,9 +54,11 @@ def _run(job: Job, device: torch.device, dtype: torch.dtype) -> list[Trial]:
     stepper = _Stepper(plan, job.drives, job.steps, device, dtype)
     trials = len(job.drives)
     found: list[Tensor] = []  # rows of (step, trial, source)
+    places = {key: plan.group_of(key[0]) for key in job.states}
+    recorded = dict.fromkeys((places[p, v][0], v) for p, v in job.states)
     traces = {
-        (p, v): torch.empty(trials, job.rows, plan.sources[p][1], device=device, dtype=dtype)
-        for p, v in job.states
+        (g, v): torch.empty(trials, job.rows, plan.groups[g].size, device=device, dtype=dtype)
+        for g, v in recorded
     }
     history = {
         name: torch.empty(trials, job.rows, len(range(*at.indices(10**12))), device=device,
@@ -66,8 +68,8 @@ def _run(job: Job, device: torch.device, dtype: torch.dtype) -> list[Trial]:
     for k in range(job.steps):
         if k % job.every == 0:
             row = k // job.every
-            for (population, variable), trace in traces.items():
-                trace[:, row] = stepper.state_of(population, variable)
+            for (g, variable), trace in traces.items():
+                trace[:, row] = stepper.groups[g].state[variable]
             for name, trace in history.items():
                 trace[:, row] = stepper.weights_of(name)
         spikes = stepper.step(k)
@@ -97,7 +99,10 @@ def _run(job: Job, device: torch.device, dtype: torch.dtype) -> list[Trial]:
         results.append(
             Trial(
                 spikes_of,
-                {key: numbers(trace) for key, trace in traces.items()},
+                {
+                    key: numbers(traces[g, key[1]][:, :, members])
+                    for key, (g, members) in places.items()
+                },
                 {name: numbers(stepper.weights_of(name)) for name in plan.plastic_at},
                 {name: numbers(history[name]) for name in job.weights},
                 float(margin[b]),
