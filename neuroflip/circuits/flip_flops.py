@@ -50,6 +50,26 @@ D_LATCH = """
 """The netlist of `d_latch`."""
 
 
+_LATCH = """
+    I1   = 1 - G1
+    I2   = 1 - G2
+    Q    = I2 - Qbar
+    Qbar = I1 - Q
+"""
+_MASTER = """
+    I1   = 1 - G1
+    I2   = 1 - G2
+    M    = I2 - Mbar
+    Mbar = I1 - M
+"""
+_SLAVE = """
+    L1   = 1 - H1
+    L2   = 1 - H2
+    Q    = L2 - Qbar
+    Qbar = L1 - Q
+"""
+
+
 def d_latch(*, delay: float = 4 * ms) -> Circuit:
     """Gated D latch: while E is 1 the bit follows D, while E is 0 it is held. 7 neurons.
 
@@ -72,12 +92,8 @@ def jk_flip_flop(*, delay: float = 4 * ms) -> Circuit:
     text = """
         G1   = J - Q
         G2   = K - Qbar
-        I1   = 1 - G1
-        I2   = 1 - G2
-        Q    = I2 - Qbar
-        Qbar = I1 - Q
     """
-    return _latch("jk_flip_flop", text, "J K", delay)
+    return _latch("jk_flip_flop", text + _LATCH, "J K", delay)
 
 
 def t_flip_flop(*, delay: float = 4 * ms) -> Circuit:
@@ -86,12 +102,8 @@ def t_flip_flop(*, delay: float = 4 * ms) -> Circuit:
     text = """
         G1   = T - Q
         G2   = T - Qbar
-        I1   = 1 - G1
-        I2   = 1 - G2
-        Q    = I2 - Qbar
-        Qbar = I1 - Q
     """
-    return _latch("t_flip_flop", text, "T", delay)
+    return _latch("t_flip_flop", text + _LATCH, "T", delay)
 
 
 def edge_triggered_jk(*, delay: float = 4 * ms) -> Circuit:
@@ -105,18 +117,10 @@ def edge_triggered_jk(*, delay: float = 4 * ms) -> Circuit:
         C'   = 1 - C
         G1   = C - J' - Q
         G2   = C - K' - Qbar
-        I1   = 1 - G1
-        I2   = 1 - G2
-        M    = I2 - Mbar
-        Mbar = I1 - M
         H1   = C' - Mbar
         H2   = C' - M
-        L1   = 1 - H1
-        L2   = 1 - H2
-        Q    = L2 - Qbar
-        Qbar = L1 - Q
     """
-    return _latch("edge_triggered_jk", text, "J K C", delay)
+    return _latch("edge_triggered_jk", text + _MASTER + _SLAVE, "J K C", delay)
 
 
 def edge_triggered_t(*, delay: float = 4 * ms) -> Circuit:
@@ -126,18 +130,10 @@ def edge_triggered_t(*, delay: float = 4 * ms) -> Circuit:
         T'   = 1 - T
         G1   = T - Q
         G2   = T - Qbar
-        I1   = 1 - G1
-        I2   = 1 - G2
-        M    = I2 - Mbar
-        Mbar = I1 - M
         H1   = T' - Mbar
         H2   = T' - M
-        L1   = 1 - H1
-        L2   = 1 - H2
-        Q    = L2 - Qbar
-        Qbar = L1 - Q
     """
-    return _latch("edge_triggered_t", text, "T", delay)
+    return _latch("edge_triggered_t", text + _MASTER + _SLAVE, "T", delay)
 
 
 def edge_triggered_d(*, delay: float = 4 * ms, bit: int = 0) -> Circuit:
@@ -151,18 +147,10 @@ def edge_triggered_d(*, delay: float = 4 * ms, bit: int = 0) -> Circuit:
         C'   = 1 - C
         G1   = D - C
         G2   = C' - D
-        I1   = 1 - G1
-        I2   = 1 - G2
-        M    = I2 - Mbar
-        Mbar = I1 - M
         H1   = C - Mbar
         H2   = C - M
-        L1   = 1 - H1
-        L2   = 1 - H2
-        Q    = L2 - Qbar
-        Qbar = L1 - Q
     """
-    return _latch("edge_triggered_d", text, "D C", delay, bit)
+    return _latch("edge_triggered_d", text + _MASTER + _SLAVE, "D C", delay, bit)
 
 
 def _held(step: Callable[[int, Bits], int]) -> Callable[[Hashable, Bits], tuple[Hashable, Bits]]:
