@@ -5,6 +5,7 @@ by a surrogate derivative, spikes. Both call the one `_Stepper`, whose operation
 place, so that autograd may follow them.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -198,6 +199,13 @@ class _Spike(torch.autograd.Function):
         return gradient / (ctx.width * (1 + margin.abs() / ctx.width) ** 2), None
 
 
+@functools.lru_cache(maxsize=4096, typed=True)
+def _constant(value: float | bool, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(
+        value, device=device, dtype=torch.bool if isinstance(value, bool) else dtype
+    )
+
+
 def _on_tensors(name: str, function: Callable[..., Tensor]) -> Callable[..., Any]:
     """The function with numbers among its arguments made tensors; of numbers alone, NumPy's."""
 
@@ -206,15 +214,16 @@ def _on_tensors(name: str, function: Callable[..., Tensor]) -> Callable[..., Any
         if not tensors:
             return eq.NUMPY[name](*arguments).item()
         like = next((a for a in tensors if a.is_floating_point()), None)
-        dtype = torch.float64 if like is None else like.dtype
-
-        def tensor(a: Any) -> Tensor:
-            if isinstance(a, Tensor):
-                return a
-            kind = torch.bool if isinstance(a, bool) else dtype
-            return torch.tensor(a, device=tensors[0].device, dtype=kind)
-
-        return function(*map(tensor, arguments))
+        if like is not None:
+            dtype = like.dtype
+        else:  # a choice between numbers: in the narrowest type that holds them, as others widen it
+            numbers = [a for a in arguments if not isinstance(a, Tensor)]
+            narrow = all(float(np.float32(a)) == a for a in numbers)
+            dtype = torch.float32 if narrow else torch.float64
+        device = tensors[0].device
+        return function(
+            *(a if isinstance(a, Tensor) else _constant(a, device, dtype) for a in arguments)
+        )
 
     return call
 
@@ -459,7 +468,7 @@ class _Stepper:
             if name in group.group.model.held:
                 value = torch.where(active, value, old)
             return (
-                value.expand_as(old)
+                value.to(old.dtype).expand_as(old)
                 if isinstance(value, Tensor)
                 else old.new_full(old.shape, value)
             )
