@@ -36,6 +36,9 @@ from neuroflip.neurons import SoftLIF as SoftLIF
 from neuroflip.recording import Recording as Recording
 from neuroflip.simulation import ENGINES as ENGINES
 from neuroflip.simulation import simulate as simulate
+from neuroflip.sweep import random_design as random_design
+from neuroflip.sweep import read_sweep as read_sweep
+from neuroflip.sweep import sweep as sweep
 
 if TYPE_CHECKING:
     from neuroflip.rate import FlipFlop as FlipFlop

@@ -512,6 +512,69 @@ def twin(
         raise typer.Exit(1)
 
 
+@app.command()
+def sweep(
+    name: _Name,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUES",
+            help="Values of a parameter: inhibition=200pA,300pA, or START:STOP:COUNT, "
+            "or START:STOP:COUNT:log; repeatable, every combination is run.",
+        ),
+    ] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(help="Keep every finished cell in this folder, and go on from there."),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(help="Runs of each setting, with seeds of their own.")
+    ] = 1,
+    retry: Annotated[bool, typer.Option("--retry", help="Run cells anew that failed.")] = False,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run on this Dask cluster: tcp://host:8786."),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="numba, torch or brian2.")] = "numba",
+    duration: _Duration = None,
+    dt: _Step = "0.1ms",
+    seed: _Seed = 0,
+    as_json: _Json = False,
+) -> None:
+    """Run a circuit or simulation over a grid of parameters; exit status 1 where a cell failed."""
+    from neuroflip.sims.scenario import scenarios
+    from neuroflip.sweep.command import report, sweep_library
+
+    known = scenarios()
+    if name not in known:
+        raise ValueError(f"there is no circuit or simulation {name!r}; {nearest(name, known)}")
+    length = (
+        None if duration is None else as_float(parse(duration, "--duration"), "s", "--duration")
+    )
+    table = sweep_library(
+        name,
+        _parameters(name, _kinds(known[name][0]), set_, _grid),
+        dt=parse(dt, "--dt"),
+        engine=engine,
+        duration=length,
+        scheduler=scheduler,
+        path=path,
+        repeats=repeats,
+        retry=retry,
+        n_jobs=jobs,
+        seed=seed,
+        progress=sys.stderr.isatty(),
+    )
+    if as_json:
+        _print_json({"name": name, "path": path, "cells": table.to_dict("records")})
+    else:
+        typer.echo(report(table, path))
+    if table["error"].notna().any():
+        raise typer.Exit(1)
+
+
 @data_app.command("list")
 def data_list(as_json: _Json = False) -> None:
     """List the data sets, and which of them are here."""
@@ -670,9 +733,12 @@ def _kinds(build: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _parameters(
-    owner: str, kinds: Mapping[str, Any], given: Sequence[str] | None
+    owner: str,
+    kinds: Mapping[str, Any],
+    given: Sequence[str] | None,
+    read: Callable[[str, Any, str], Any] | None = None,
 ) -> dict[str, Any]:
-    """The values of NAME=VALUE texts. kinds: known name -> its type."""
+    """The values of NAME=VALUE texts. kinds: known name -> its type. read: `_value`, or `_grid`."""
     values: dict[str, Any] = {}
     for text in given or ():
         name, equals, value = (part.strip() for part in text.partition("="))
@@ -682,8 +748,15 @@ def _parameters(
             raise ValueError(f"--set: {owner} has no parameter {name!r}; {nearest(name, kinds)}")
         if name in values:
             raise ValueError(f"--set: {name!r} is given twice.")
-        values[name] = _value(value, kinds[name], f"--set {name}")
+        values[name] = (read or _value)(value, kinds[name], f"--set {name}")
     return values
+
+
+def _grid(text: str, kind: Any, name: str) -> list[Any]:
+    """The values of a parameter of a sweep."""
+    from neuroflip.sweep.command import values
+
+    return values(text, lambda part: _value(part, kind, name))
 
 
 def _value(text: str, kind: Any, name: str) -> Any:

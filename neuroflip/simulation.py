@@ -1,5 +1,6 @@
 """`simulate`: run a circuit on an engine."""
 
+import functools
 import importlib
 import importlib.metadata
 import inspect
@@ -201,6 +202,7 @@ def _recording(
 def versions(*engines: str) -> dict[str, str]:
     """Versions of what a result depends on."""
     packages = ("neuroflip", "numpy", *engines)
-    return {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in packages
-    }
+    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
+
+
+_version = functools.cache(importlib.metadata.version)  # which reads files

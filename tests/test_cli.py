@@ -578,3 +578,18 @@ def test_data_fetch_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(neuroflip.data, "fetch", fail)
     assert refused("data", "fetch", "watch") == "pip could not bring it no network"
+
+
+def test_sweep(tmp_path: Path) -> None:
+    grid = ["--set", "inhibition=200pA:400pA:3", "--set", "delay=1ms,2ms"]
+    quick = ["--duration", "300ms", "--jobs", "1"]
+    cells = document("sweep", "sr_latch", *grid, *quick, "--path", tmp_path / "cells")["cells"]
+    assert [(c["inhibition"], c["delay"]) for c in cells] == [
+        (pytest.approx(w * pA), pytest.approx(d * ms)) for w in (200, 300, 400) for d in (1, 2)
+    ]
+    assert all(c["bit_Q"] == 1 and c["error"] is None for c in cells)
+    wrong = call("sweep", "sr_latch", "--set", "neurons=2,3", *quick)
+    assert wrong.exit_code == 1 and "neurons must be 2 or 4; got 3" in wrong.output
+    assert "no circuit or simulation 'sr_lach'" in refused("sweep", "sr_lach")
+    message = refused("sweep", "sr_latch", "--set", "inhibitio=1")
+    assert "sr_latch has no parameter 'inhibitio'" in message

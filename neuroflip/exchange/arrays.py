@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroflip.exchange.optional import require
+from neuroflip.optional import require
 from neuroflip.recording import Recording
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def to_pandas(recording: Recording) -> "dict[str, DataFrame]":
     >>> to_pandas(rec)["bits"][["readout", "bit"]].values.tolist()
     [['Q', 0], ['Q', 1]]
     """
-    pandas = require("pandas")
+    pandas = require("pandas", "exchange")
     return {
         name: pandas.DataFrame(columns)
         for name, columns in (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroflip.exchange.arrays import bit_changes, each_trial, unit_of
-from neuroflip.exchange.optional import require
+from neuroflip.optional import require
 from neuroflip.recording import Recording
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def to_neo(recording: Recording) -> "Block":
     >>> segment.epochs[0].labels.tolist(), segment.events[0].times
     (['0', '1'], array([0.05]) * s)
     """
-    neo = require("neo")
+    neo = require("neo", "exchange")
     block = neo.Block(
         name=recording.circuit.name,
         circuit=recording.circuit.name,
@@ -63,7 +63,7 @@ def to_neo(recording: Recording) -> "Block":
 
 
 def _segment(recording: Recording, trial: int) -> "Segment":
-    neo, pq = require("neo"), require("quantities")
+    neo, pq = require("neo", "exchange"), require("quantities", "exchange")
     circuit, dt, duration = recording.circuit, recording.dt, recording.duration
     segment = neo.Segment(name=f"trial {trial}", index=trial, trial=trial)
     segment.annotate(**{

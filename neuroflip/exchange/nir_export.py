@@ -27,7 +27,7 @@ from neuroflip.circuit import (
     SpikeInput,
 )
 from neuroflip.engines.plan import delay_steps
-from neuroflip.exchange.optional import require
+from neuroflip.optional import require
 from neuroflip.rules import none
 from neuroflip.units import as_float, ms, show
 
@@ -100,7 +100,7 @@ def to_nir(circuit: Circuit, *, dt: float = 0.1 * ms, path: str | Path | None = 
     dt = as_float(dt, "s", "dt")
     if dt <= 0:
         raise ValueError(f"dt must be above 0 s; got {dt!r}.")
-    nir = require("nir")
+    nir = require("nir", "exchange")
     graph: NIRGraph = _Export(nir, circuit, dt).graph()
     unsaid = list(_unsaid(circuit))
     warnings.warn(
@@ -116,7 +116,7 @@ def to_nir(circuit: Circuit, *, dt: float = 0.1 * ms, path: str | Path | None = 
 
 def build(circuit: Circuit, dt: float) -> "NIRGraph":
     """The graph of `to_nir`, without a word: what an unchanged graph looks like."""
-    return _Export(require("nir"), circuit, dt).graph()
+    return _Export(require("nir", "exchange"), circuit, dt).graph()
 
 
 class _Export:

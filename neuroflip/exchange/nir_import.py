@@ -27,8 +27,8 @@ from neuroflip.circuit import (
 )
 from neuroflip.exchange.nir_export import METADATA, build
 from neuroflip.exchange.nir_operators import LINEAR, Shape, operator
-from neuroflip.exchange.optional import require
 from neuroflip.neurons import LIF, DeltaLIF
+from neuroflip.optional import require
 from neuroflip.units import as_float, ms
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def from_nir(
     >>> circuit.populations[0].neuron.tau_m, circuit.projections[0].weight
     (0.02, array([[0.5]]))
     """
-    nir = require("nir")
+    nir = require("nir", "exchange")
     if isinstance(source, (str, os.PathLike)):
         return _from_file(nir, Path(source), dt, metadata)
     if not isinstance(source, nir.NIRGraph):

@@ -9,7 +9,7 @@ import pytest
 
 import neuroflip as nf
 from neuroflip import exchange
-from neuroflip.exchange.optional import require
+from neuroflip.optional import require
 
 
 def test_importing_the_exchange_imports_no_library(tmp_path: Path) -> None:
@@ -53,4 +53,4 @@ def test_a_library_that_lacks_its_own_says_so(tmp_path: Path, monkeypatch: Any) 
     (tmp_path / "half_there.py").write_text("import nothing_of_the_kind\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="nothing_of_the_kind"):
-        require("half_there")
+        require("half_there", "exchange")
