@@ -647,9 +647,9 @@ class Circuit(_Data):
         that stay open. Raises ValueError where nothing fits.
 
         >>> import neuroflip as nf
-        >>> chain = nf.circuits.ring_oscillator() >> nf.circuits.t_flip_flop()
-        >>> [r.name for r in chain.readouts]
-        ['t_flip_flop.Q']
+        >>> equal = nf.circuits.xor_gate() >> nf.circuits.not_gate()
+        >>> [r.name for r in equal.readouts]
+        ['not_gate.Q']
         """
         from neuroflip.composition import series
 

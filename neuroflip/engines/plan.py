@@ -122,8 +122,8 @@ def check_finite(plan: Plan, group: Group, state: Array) -> None:
             if start <= group.start + index < start + size:
                 raise FloatingPointError(
                     f"Population {population.name!r}: {group.model.variables[row]} is "
-                    f"{state[row, index]} at the end of the run; the step of {plan.dt:g} s is too "
-                    f"long for {group.model.name} with these parameters and inputs."
+                    f"{state[row, index]} at the end of the run; a weight left the numbers, or the "
+                    f"step of {plan.dt:g} s is too long for this {group.model.name} and its input."
                 )
 
 

@@ -13,6 +13,7 @@ from neuroflip import equations as eq
 from neuroflip.neurons import NOT_REFRACTORY, Neuron
 from neuroflip.neurons.integrators import INTEGRATORS
 from neuroflip.parameters import parameter
+from neuroflip.units import ms
 
 
 def model_of(method_name: str, text: str, initial_text: str = "x = 1") -> type[Neuron]:
@@ -176,3 +177,25 @@ def test_every_engine_runs_the_named_integrator(kind: type[Neuron]) -> None:
     report = nf.compare(circuit, given, duration=steps * 1e-4, record=names)
     assert report.ok, report
     assert report.spikes["brian2"] > 5
+
+
+@final
+@dataclass(frozen=True)
+class Undefined(Neuron):
+    """Its slope is infinity less infinity."""
+
+    tau: float = parameter(10 * ms, "s", above=0)
+    refractory: float = parameter(0.0, "s")
+    equations: ClassVar[str] = "dv/dt = (v*v - v*v)/tau : V"
+    method: ClassVar[str] = "euler"
+    threshold: ClassVar[str] = "v > 1"
+    reset: ClassVar[str] = "v = 0"
+    receptors: ClassVar[Mapping[str, str]] = {"delta": "v"}
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch"])
+def test_a_state_that_is_no_number_is_reported(engine: str) -> None:
+    pool = nf.Population("B", Undefined(), size=3, initial={"v": [0.0, 0.0, -1e200]})
+    circuit = nf.Circuit("c", [nf.Population("A", Undefined()), pool])
+    with pytest.raises(FloatingPointError, match=r"Population 'B': v is nan at the end of the run"):
+        nf.simulate(circuit, duration=1 * ms, engine=engine)
