@@ -9,6 +9,7 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ import neuroflip as nf
 from neuroflip import rules
 from neuroflip.circuits import CIRCUITS
 from neuroflip.exchange import from_nir, to_nir
+from neuroflip.neurons import SoftLIF
+from neuroflip.spiking import inputs_of, spikes_of
 from neuroflip.units import Mohm, ms, mV, pA
 
 pytestmark = pytest.mark.filterwarnings("ignore:other tools will not see:UserWarning")
@@ -234,12 +237,24 @@ def test_delays_are_nodes_before_and_after_the_weights() -> None:
         to_nir(circuit, dt=0.5 * ms)
 
 
-def test_a_soft_reset_is_where_it_leads_from_the_threshold(monkeypatch: Any) -> None:
-    """In continuous time v is at the threshold when it is reset: subtraction leads to 0."""
-    from neuroflip.neurons import NEURONS
-    from neuroflip.neurons.soft_lif import SoftLIF
+def test_a_layer_of_spiking_flip_flops_comes_back_and_sends_the_same_spikes(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    layer = nf.SpikingFlipFlop(4, 3, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight_ih.copy_(3 * torch.randn_like(layer.weight_ih))
+        x = (torch.rand(80, 2, 4) < 0.2).double()
+        expected = layer(x)[0].numpy()
+    circuit = layer.to_circuit(1 * ms)
+    with pytest.warns(UserWarning, match="other tools will not see"):
+        to_nir(circuit, dt=1 * ms, path=tmp_path / "layer.nir")
+    back = from_nir(tmp_path / "layer.nir")
+    assert back == circuit
+    rec = nf.simulate(back, inputs_of(x, 1 * ms), duration=81 * ms, dt=1 * ms)
+    assert expected.sum() > 20 and np.array_equal(spikes_of(rec, "Q"), expected)
 
-    monkeypatch.setitem(NEURONS, "SoftLIF", SoftLIF)
+
+def test_a_soft_reset_is_where_it_leads_from_the_threshold() -> None:
+    """In continuous time v is at the threshold when it is reset: subtraction leads to 0."""
     cells = {
         "delta": SoftLIF(v_threshold=10 * mV, subtract=10 * mV, tau_m=8 * ms),
         "current": SoftLIF(v_threshold=10 * mV, keep=0.5, subtract=7 * mV, tau_s=4 * ms),
