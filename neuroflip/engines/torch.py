@@ -214,12 +214,7 @@ def _on_tensors(name: str, function: Callable[..., Tensor]) -> Callable[..., Any
         if not tensors:
             return eq.NUMPY[name](*arguments).item()
         like = next((a for a in tensors if a.is_floating_point()), None)
-        if like is not None:
-            dtype = like.dtype
-        else:  # a choice between numbers: in the narrowest type that holds them, as others widen it
-            numbers = [a for a in arguments if not isinstance(a, Tensor)]
-            narrow = all(float(np.float32(a)) == a for a in numbers)
-            dtype = torch.float32 if narrow else torch.float64
+        dtype = torch.float64 if like is None else like.dtype
         device = tensors[0].device
         return function(
             *(a if isinstance(a, Tensor) else _constant(a, device, dtype) for a in arguments)
