@@ -35,6 +35,7 @@ from neuroflip.units import Mohm, as_float, ms, mV
 
 DRIVE = 2.0
 """Mean input of an active neuron, in units of its threshold current."""
+_TERM = r"[\w'.]+"
 _THRESHOLD = 15 * mV
 _RESISTANCE = 100 * Mohm
 _TAU_M, _TAU_S, _REFRACTORY = 0.0375, 0.5, 0.175  # in units of the element delay
@@ -60,13 +61,19 @@ def parse_netlist(text: str) -> dict[str, Element]:
     elements: dict[str, Element] = {}
     for line in filter(None, (part.split("#")[0].strip() for part in text.splitlines())):
         name, equals, rule = (part.strip() for part in line.partition("="))
-        found = re.fullmatch(r"(?:(\d+):)?([^:]*)", rule)
-        terms = re.findall(r"([+-]?)\s*([\w'.]+)", rule.partition(":")[2] or rule)
-        if not name or not equals or not found or not terms or terms[0][0] or name in elements:
+        found = re.fullmatch(rf"(?:(\d+)\s*:)?\s*({_TERM}(?:\s*[+-]\s*{_TERM})*)", rule)
+        terms = re.findall(rf"([+-]?)\s*({_TERM})", found.group(2)) if found else []
+        if not re.fullmatch(_TERM, name) or not equals or not found or name in elements:
             raise ValueError(f"not a line of a netlist, like Q = A - B: {line!r}")
         excite = tuple(term for sign, term in terms if sign != "-" and term != "1")
         inhibit = tuple(term for sign, term in terms if sign == "-")
-        elements[name] = Element(excite, inhibit, int(found.group(1) or 1))
+        need = int(found.group(1) or 1)
+        drives = len(terms) - len(excite) - len(inhibit)
+        if "1" in inhibit or drives + bool(excite) != 1:
+            raise ValueError(f"1 stands alone for a steady drive, as in Q = 1 - A: {line!r}")
+        if not 1 <= need <= max(1, len(excite)):
+            raise ValueError(f"{name} has {len(excite)} inputs that excite, not {need}: {line!r}")
+        elements[name] = Element(excite, inhibit, need)
     return elements
 
 
@@ -156,6 +163,13 @@ def netlist(
     elements = parse_netlist(text) if isinstance(text, str) else text
     ports = inputs.split()
     known = [*ports, *elements]
+    for neuron in high:
+        if neuron not in elements:
+            raise ValueError(f"{name}: high names {neuron!r}; {nearest(neuron, elements)}")
+    for source, target in hops or {}:
+        found = elements.get(target)
+        if found is None or source not in (*found.excite, *found.inhibit):
+            raise ValueError(f"{name}: hops names a connection {source!r} to {target!r}; none is.")
     threshold_current = _THRESHOLD / _RESISTANCE
     unit = threshold_current * spike_interval(delay) / (_TAU_S * delay)  # weight of mean current L
     passive, driven = logic_neuron(delay), logic_neuron(delay, DRIVE)

@@ -48,6 +48,10 @@ def state_machine(
             raise ValueError(
                 f"state_machine: names must be of letters, digits and _; got {name!r}."
             )
+    if "1" in symbols:
+        raise ValueError(
+            "state_machine: '1' means a steady drive; name the symbol otherwise: 'x1'."
+        )
     both = sorted(set(states) & set(symbols))
     if both:
         raise ValueError(f"state_machine: {both[0]!r} names a state and a symbol; name one anew.")

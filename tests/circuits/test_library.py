@@ -225,6 +225,7 @@ def test_engines_agree_over_5_s(name: str) -> None:
         (lambda: circuits.edge_triggered_d(bit=2), "bit must be 0 or 1; got 2"),
         (lambda: circuits.state_machine({}), "transitions must not be empty"),
         (lambda: circuits.state_machine({("a b", "x"): "c"}), "letters, digits and _; got 'a b'"),
+        (lambda: circuits.state_machine({("a", "1"): "b"}), "'1' means a steady drive"),
         (lambda: circuits.state_machine({("a", "x"): "x"}), "'x' names a state and a symbol"),
         (lambda: circuits.state_machine({("a", "x"): "b"}, "c"), "start must be a state, a, b"),
     ],

@@ -29,9 +29,37 @@ def test_the_language() -> None:
     }
 
 
-@pytest.mark.parametrize("line", ["Q", "Q =", "Q = ", "= A", "Q = - A", "Q = A\nQ = B", "Q = x: A"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Q",
+        "Q =",
+        "Q = ",
+        "= A",
+        "Q = - A",
+        "Q = A\nQ = B",
+        "Q = x: A",
+        "Q = A B",
+        "Q = A * B",
+        "Q = A +",
+        "A B = C",
+        "Q = A & B",
+    ],
+)
 def test_what_is_no_line_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="not a line of a netlist, like Q = A - B"):
+        parse_netlist(line)
+
+
+@pytest.mark.parametrize("line", ["Q = A + 1", "Q = 1 + A", "Q = A - 1", "Q = 1 + 1"])
+def test_a_drive_stands_alone(line: str) -> None:
+    with pytest.raises(ValueError, match="1 stands alone for a steady drive"):
+        parse_netlist(line)
+
+
+@pytest.mark.parametrize("line", ["Q = 3: A + B", "Q = 0: A", "Q = 2: 1 - A"])
+def test_no_more_inputs_are_needed_than_there_are(line: str) -> None:
+    with pytest.raises(ValueError, match="inputs that excite, not"):
         parse_netlist(line)
 
 
@@ -40,6 +68,10 @@ def test_refusals() -> None:
         netlist("mine", "Q = AA", "A", "Q")
     with pytest.raises(ValueError, match=r"mine: delay must be above 0 s; got 0\.0\."):
         netlist("mine", "Q = A", "A", "Q", delay=0)
+    with pytest.raises(ValueError, match="mine: high names 'P'"):
+        netlist("mine", "Q = A", "A", "Q", high=["P"])
+    with pytest.raises(ValueError, match="mine: hops names a connection 'Q' to 'A'; none is"):
+        netlist("mine", "Q = A", "A", "Q", hops={("Q", "A"): 2.0})
     with pytest.raises(ValueError, match="is not made of logic neurons"):
         element_delay(nf.circuits.sr_latch())
     short = nf.circuits.not_gate(delay=0.4 * ms)
