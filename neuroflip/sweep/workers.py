@@ -78,18 +78,24 @@ def _dead(cell: Cell, error: Exception) -> Row:
 def cluster(task: Task, cells: Sequence[Cell], client: Any) -> Rows:
     """On the workers of a `dask.distributed.Client`.
 
-    What a lost worker had in hand goes to another. A cell that brings down one worker after the
-    other, as often as Dask's allowed-failures says, is recorded as failed.
+    What a lost worker had in hand goes to another. Cells that were there when one worker after the
+    other went down, as often as Dask's allowed-failures says, are computed again at the end, each
+    alone; one that does it again is recorded as failed.
     """
     distributed = require("distributed", "cluster")
     waiting = iter(cells)
     # A few cells ahead of the workers: enough to keep them busy, and easy on the scheduler
     ahead = max(16, 2 * sum(client.nthreads().values()))
     pending: dict[str, Cell] = {}
+    suspects: list[Cell] = []
+    alone: set[int] = set()
     completed = distributed.as_completed()
 
     def submit() -> None:
         cell = next(waiting, None)
+        if cell is None and not pending and suspects:
+            cell = suspects.pop()
+            alone.add(cell.index)
         if cell is not None:
             future = client.submit(task.run, cell, pure=False)
             pending[future.key] = cell
@@ -100,12 +106,17 @@ def cluster(task: Task, cells: Sequence[Cell], client: Any) -> Rows:
             submit()
         for future in completed:
             cell = pending.pop(future.key)
-            submit()
             error = future.exception()
-            if isinstance(error, distributed.KilledWorker):
-                yield _dead(cell, error)
+            if not isinstance(error, distributed.KilledWorker):
+                row = future.result()
+            elif cell.index in alone:
+                row = _dead(cell, error)
             else:
-                yield future.result()
+                row = None
+                suspects.append(cell)
+            submit()
+            if row is not None:
+                yield row
     except (Exception, distributed.CancelledError) as error:
         if client.status == "running" and not isinstance(error, distributed.CancelledError):
             raise
