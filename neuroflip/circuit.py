@@ -12,6 +12,7 @@ Everything is checked when it is built; nothing here simulates.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-Index = np.ndarray[Any, np.dtype[np.int64]]
+Index = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 FORMAT = 1  # of saved circuits
 
@@ -275,10 +276,16 @@ class Random:
 
     def pairs(self, n_pre: int, n_post: int) -> tuple[Index, Index]:
         """Indices of the neurons of each synapse, presynaptic index slowest."""
-        rng = np.random.default_rng(self.seed)
-        rows = [np.flatnonzero(rng.random(n_post) < self.p) for _ in range(n_pre)]
-        pre = np.repeat(np.arange(n_pre, dtype=np.int64), [row.size for row in rows])
-        return pre, np.concatenate(rows).astype(np.int64)
+        rng, total = np.random.default_rng(self.seed), n_pre * n_post
+        expected = self.p * total
+        found, last = [np.zeros(0, np.int64)], -1
+        while self.p > 0 and last < total:  # the gaps between pairs are geometric
+            gaps = rng.geometric(self.p, int(expected + 5 * math.sqrt(expected)) + 9)
+            found.append(last + np.cumsum(np.minimum(gaps, total + 1)))
+            last = int(found[-1][-1])
+        pairs = np.concatenate(found)
+        pre, post = np.divmod(pairs[pairs < total], max(n_post, 1))
+        return pre, post
 
 
 Pattern = Dense | OneToOne | Pairs | Random
@@ -375,7 +382,7 @@ class Projection(_Data):
         def each(name: str) -> Array:
             values: Array = getattr(self, name)
             if values.ndim == 0:
-                return np.full(pre.size, float(values))
+                return np.broadcast_to(np.float64(values), pre.shape)
             if values.shape == (n_pre, n_post):
                 return values[pre, post]
             if values.shape == (pre.size,):

@@ -1,12 +1,13 @@
 """Gaussian noise from a counter: any sample can be had from its key and step alone.
 
 Each neuron has a key, made from the run's seed, the trial and the name of the noise input; its
-sample in step k is a Box-Muller transform of the k-th output of the SplitMix64 generator that
-starts from that key. The compiled engine computes samples when it needs them; `normals` gives the
-same samples as an array, for the other engines and for other simulators.
+samples in steps 2k and 2k + 1 are the two of a Box-Muller transform of the k-th output of the
+SplitMix64 generator that starts from that key. The compiled engine computes samples when it needs
+them; `normals` gives the same samples as an array, for the other engines and for other simulators.
 """
 
 import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,13 @@ GOLDEN = 0x9E3779B97F4A7C15
 MIX_1 = 0xBF58476D1CE4E5B9
 MIX_2 = 0x94D049BB133111EB
 """Constants of SplitMix64 (Steele, Lea & Flood 2014, OOPSLA, doi:10.1145/2660193.2660195)."""
+
+
+LOGARITHM = [2 / (2 * j + 1) for j in range(10)]
+COSINE = [(-1) ** j * (math.pi / 2) ** (2 * j) / math.factorial(2 * j) for j in range(9)]
+SINE = [(-1) ** j * (math.pi / 2) ** (2 * j + 1) / math.factorial(2 * j + 1) for j in range(8)]
+"""Taylor coefficients of log((1+s)/(1-s))/s, cos(pi/2 x) and sin(pi/2 x)/x, in s^2 and x^2: to
+double precision for m = (1+s)/(1-s) from sqrt(1/2) to sqrt(2), and |x| up to 1/2."""
 
 
 def noise_keys(seed: int, trial: int, name: str, size: int) -> Keys:
@@ -37,13 +45,14 @@ def normals(keys: Keys, start: int, stop: int) -> np.ndarray[Any, np.dtype[np.fl
     >>> bool((normals(keys, 0, 9)[5:] == normals(keys, 5, 9)).all())
     True
     """
-    steps = np.arange(start + 1, stop + 1, dtype=np.uint64)[:, None]
+    steps = np.arange(start, stop, dtype=np.uint64)[:, None]
     with np.errstate(over="ignore"):
-        z = keys[None, :] + steps * np.uint64(GOLDEN)
+        z = keys[None, :] + ((steps >> np.uint64(1)) + np.uint64(1)) * np.uint64(GOLDEN)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
     z ^= z >> np.uint64(31)
     radius = np.sqrt(-2 * np.log(((z >> np.uint64(32)) + 0.5) * 2.0**-32))
     angle = (z & np.uint64(0xFFFFFFFF)) * (2 * np.pi * 2.0**-32)
-    found: np.ndarray[Any, np.dtype[np.float64]] = radius * np.cos(angle)
+    found: np.ndarray[Any, np.dtype[np.float64]]
+    found = radius * np.where(steps & np.uint64(1), np.sin(angle), np.cos(angle))
     return found

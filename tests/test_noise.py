@@ -14,13 +14,14 @@ MASK = 2**64 - 1
 
 
 def reference(key: int, k: int) -> float:
-    """Sample k by whole numbers of any size: SplitMix64's k-th output, Box-Muller."""
-    z = (key + (k + 1) * 0x9E3779B97F4A7C15) & MASK
+    """Sample k by whole numbers of any size: Box-Muller on SplitMix64's output k/2."""
+    z = (key + (k // 2 + 1) * 0x9E3779B97F4A7C15) & MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
     z ^= z >> 31
     radius = math.sqrt(-2 * math.log(((z >> 32) + 0.5) / 2**32))
-    return radius * math.cos(2 * math.pi * (z & 0xFFFFFFFF) / 2**32)
+    angle = 2 * math.pi * (z & 0xFFFFFFFF) / 2**32
+    return radius * (math.sin(angle) if k % 2 else math.cos(angle))
 
 
 def test_splitmix64_gives_its_published_first_outputs() -> None:

@@ -1,13 +1,14 @@
-"""The compiled engine: one generated kernel, cached on disk, run for each trial in its own thread.
+"""The compiled engine: one generated kernel, cached on disk, run for batches of trials.
 
-Synapses are sparse and event-driven; nothing is allocated inside the time loop.
+Synapses are sparse and event-driven; nothing is allocated inside the time loop. A batch is as
+many trials as keep the state of their neurons in the processor's cache; batches run in threads.
 """
 
 import functools
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,15 +18,16 @@ from neuroflip import files
 from neuroflip.circuit import Array, Index
 from neuroflip.engines import kernel
 from neuroflip.engines.job import Job, Trial
-from neuroflip.engines.plan import Group, Plan, Plastic, check_finite, make_plan
+from neuroflip.engines.plan import Group, Plan, Plastic, Static, check_finite, make_plan
 from neuroflip.inputs import Drive
-from neuroflip.noise import Keys
 
 _CHUNK = 20_000  # steps between two looks at progress and interruption
+_NEURONS = 4096  # of a batch: their state stays in a second-level cache
+_SYNAPSES = 32_768  # plastic ones of a batch, likewise
 
 
 def run(job: Job, *, threads: int = 1) -> list[Trial]:
-    """Simulate every trial. threads: how many trials run at the same time."""
+    """Simulate every trial. threads: how many batches of trials run at the same time."""
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads must be a whole number, at least 1; got {threads!r}.")
     plan = make_plan(job.circuit, job.dt)
@@ -37,10 +39,17 @@ def run(job: Job, *, threads: int = 1) -> list[Trial]:
         )
     )
     shared = _Shared(plan, job)
-    if threads == 1 or len(job.drives) == 1:
-        return [_trial(step, shared, drive) for drive in job.drives]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(functools.partial(_trial, step, shared), job.drives))
+    synapses = sum(p.owner.size for p in shared.plastic)
+    many = len(job.drives)
+    fitting = min(_NEURONS // max(plan.neurons, 1), _SYNAPSES // max(synapses, 1))
+    size = max(1, min(fitting, -(-many // threads)))
+    batches = [job.drives[i : i + size] for i in range(0, many, size)]
+    if threads == 1 or len(batches) == 1:
+        done = [_batch(step, shared, drives) for drives in batches]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            done = list(pool.map(functools.partial(_batch, step, shared), batches))
+    return [trial for batch in done for trial in batch]
 
 
 @functools.cache
@@ -63,23 +72,36 @@ def _kernel(source: str) -> Callable[..., int]:
 
 def _buckets(
     delay: Index, instance: Index, source: Index, sources: int
-) -> tuple[Index, Index, Index, Index]:
+) -> tuple[Index | None, Index, Index, Index, Index]:
     """Order synapses by delay, rule instance and source.
 
-    Returns (order, delay of each bucket, instance of each bucket, first[bucket, source]); the
-    synapses of a source in a bucket are order[first[b, s]:first[b, s + 1]].
+    Returns (order, bucket of each synapse, delay of each bucket, instance of each bucket,
+    first[bucket, source]); the synapses of a source in a bucket are order[first[b, s]:first[b, s +
+    1]]. order is None where they come in order.
     """
     instances = int(instance.max(initial=0)) + 1
-    kind = delay * instances + instance
-    present = np.unique(kind)
-    bucket = np.searchsorted(present, kind) if present.size > 1 else np.zeros_like(kind)
-    flat = bucket * sources + source
-    order = np.argsort(flat, kind="stable")  # quick where the synapses come sorted, as they do
+    kind: Index = instance  # and of the delay, unless all are equal
+    lowest = int(delay.min()) if delay.size else 0
+    if delay.size and int(delay.max()) > lowest:
+        kind, lowest = delay.astype(np.int64) * instances + instance, 0
+    present: Index = np.unique(kind)
+    bucket: Index = np.zeros(kind.shape, np.int32)
+    if present.size > 1:
+        bucket = np.searchsorted(present, kind).astype(np.int32)
+    present += np.asarray(lowest * instances, present.dtype)
+    small = present.size * sources < 2**31
+    flat = bucket.astype(np.int32 if small else np.int64) * sources + source
+    # A stable sort is quick where the synapses come almost sorted, as they do
+    order = None if (flat[1:] >= flat[:-1]).all() else np.argsort(flat, kind="stable")
     count = np.bincount(flat, minlength=present.size * sources).reshape(present.size, sources)
     first = np.zeros((present.size, sources + 1), np.int64)
     np.cumsum(count, axis=1, out=first[:, 1:])
     first += np.concatenate([[0], np.cumsum(count.sum(axis=1))[:-1]]).astype(np.int64)[:, None]
-    return order, present // instances, present % instances, first
+    return order, bucket, present // instances, present % instances, first
+
+
+def _ordered(values: Any, order: Index | None, kind: type) -> Any:
+    return np.ascontiguousarray(values if order is None else values[order], dtype=kind)
 
 
 class _Shared:
@@ -87,13 +109,12 @@ class _Shared:
 
     def __init__(self, plan: Plan, job: Job) -> None:
         self.plan, self.job = plan, job
-        static = plan.static
-        order, delay, _, first = _buckets(
-            static.delay, np.zeros_like(static.pre), static.pre, plan.source_count
-        )
-        self.static = (delay, first, static.slot[order].astype(np.int32), static.weight[order])
-        self.plastic = [_PlasticArrays(plan, p, job.dt) for p in plan.plastic]
-        self.depth = 1 + max((int(p.dendritic.max(initial=0)) for p in plan.plastic), default=0)
+        self.groups = [_GroupArrays(plan, group) for group in plan.groups]
+        sizes = [arrays.initial.size for arrays in self.groups]
+        self.begin = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+        target = self._targets()
+        self.plastic = [_PlasticArrays(plan, p, job.dt, target) for p in plan.plastic]
+        self.depth = 1 + max((int(p.dendritic.max(initial=0)) for p in self.plastic), default=0)
         self.states: list[list[tuple[int, int]]] = [[] for _ in plan.groups]
         self.state_columns: dict[tuple[str, str], tuple[int, slice]] = {}
         for population, variable in job.states:
@@ -107,68 +128,191 @@ class _Shared:
         for name in job.weights:
             r, members = plan.plastic_at[name]
             begin = len(self.weights[r])
-            self.weights[r] += self.plastic[r].position[members].tolist()
+            self.weights[r] += self.plastic[r].places(members).tolist()
             self.weight_columns[name] = (r, slice(begin, len(self.weights[r])))
+
+    def _targets(self) -> Index:
+        """Where in the memory of all states each input slot adds to; -1 where it waits."""
+        target = np.full(self.plan.slots, -1)
+        rules = [(p.model, p.group) for p in self.plan.plastic]
+        for g, group in enumerate(self.plan.groups):
+            for receptor, variable in group.model.receptors.items():
+                if not kernel.waits(g, group.model, variable, rules):
+                    first = self.begin[g] + group.model.variables.index(variable) * group.size
+                    slot = group.slots[receptor]
+                    target[slot : slot + group.size] = first + np.arange(group.size)
+        return target
+
+
+class _GroupArrays:
+    """One group in the kernel's form, and the static synapses onto it.
+
+    A segment is a run of neurons of equal constants and refractory period.
+    """
+
+    def __init__(self, plan: Plan, group: Group) -> None:
+        model = group.model
+        self.group = group
+        refractory = np.maximum(group.refractory, 1)  # the step of the spike itself always is
+        columns = np.stack([*(group.constants[c] for c in model.needed_constants()), refractory])
+        new = np.any(columns[:, 1:] != columns[:, :-1], axis=0)
+        begin = np.concatenate([[0], np.flatnonzero(new) + 1])
+        self.first = np.concatenate([begin, [group.size]]).astype(np.int64)
+        self.segment = np.repeat(np.arange(begin.size, dtype=np.int32), np.diff(self.first))
+        self.constants = np.ascontiguousarray(columns[:-1, begin].T)
+        self.refractory = np.ascontiguousarray(columns[-1, begin])
+        self.initial = np.stack([group.initial[v] for v in model.variables])
+        self.slots = np.array([group.slots[r] for r in model.receptors], dtype=np.int64)
+        self.static: list[Any] = []
+        for first_slot in self.slots:
+            self.static += _static(plan.static, int(first_slot), group.size, plan.source_count)
+
+    def arguments(
+        self, state: Array, channel: Index, record: list[tuple[int, int]], trace: Array
+    ) -> list[Any]:
+        """The kernel's arguments, as `kernel.group_arguments` names them.
+
+        state: (variables, neurons and trials). channel: column of the waves of each of these.
+        """
+        batch = channel.size // self.group.size
+        listed = np.array(record, dtype=np.int64).reshape(-1, 1, 2)
+        listed = listed * [1, batch] + np.stack([np.zeros(batch), np.arange(batch)], 1).astype(int)
+        size = self.group.size * batch
+        return [
+            self.group.start,
+            state,
+            self.constants,
+            self.first * batch,
+            self.segment,
+            self.refractory,
+            np.zeros(size),
+            np.zeros(size),
+            np.ascontiguousarray(channel),
+            self.slots,
+            listed.reshape(-1, 2),
+            trace,
+            *self.static,
+        ]
+
+
+def _static(static: Static, first_slot: int, size: int, sources: int) -> list[Any]:
+    """Static synapses onto `size` neurons from a slot on: delays, first, targets, weights."""
+    here = (static.slot >= first_slot) & (static.slot < first_slot + size)
+    if not here.any():
+        none = np.zeros(0, np.int64)
+        return [none, np.zeros((0, sources + 1), np.int64), np.zeros(0, np.int32), np.zeros(0)]
+    pre, slot, weight, delay = static.pre, static.slot, static.weight, static.delay
+    if not here.all():
+        pre, slot, weight, delay = pre[here], slot[here], weight[here], delay[here]
+    instance = np.broadcast_to(np.int32(0), pre.shape)
+    order, _, delays, _, first = _buckets(delay, instance, pre, sources)
+    target = _ordered(slot, order, np.int32) - np.int32(first_slot)
+    return [delays.astype(np.int64), first, target, _ordered(weight, order, np.float64)]
 
 
 class _PlasticArrays:
-    """The synapses of one plastic list in the kernel's order."""
+    """The synapses of one plastic list in the kernel's order: 20 bytes each, or less, and what
+    variables the rule keeps for each; everything else is kept once an owner, see `kernel`."""
 
-    def __init__(self, plan: Plan, p: Plastic, dt: float) -> None:
-        order, self.pre_delay, self.pre_instance, self.pre_first = _buckets(
+    def __init__(self, plan: Plan, p: Plastic, dt: float, target: Index) -> None:
+        order, bucket, self.pre_delay, self.pre_instance, self.pre_first = _buckets(
             p.axonal, p.instance, p.pre, plan.source_count
         )
-        self.order = order
-        self.position = np.argsort(order)  # synapse in the plan's order -> in the kernel's
-        post_order, self.post_delay, self.post_instance, self.post_first = _buckets(
-            p.dendritic[order], p.instance[order], p.post[order], plan.neurons
+        self.position = None  # synapse in the plan's order -> in the kernel's
+        if order is not None:
+            self.position = np.empty(order.size, np.int32)
+            self.position[order] = np.arange(order.size, dtype=np.int32)
+        source = _ordered(bucket * np.int32(plan.source_count) + p.pre, order, np.int32)
+        post = _ordered(p.post, order, np.int32)
+        post_order, bucket, self.post_delay, self.post_instance, self.post_first = _buckets(
+            _ordered(p.dendritic, order, np.int32),
+            _ordered(p.instance, order, np.int32),
+            post,
+            plan.neurons,
         )
-        self.post_synapse = post_order.astype(np.int32)
-        self.weight = p.weight[order]
-        self.slot = p.slot[order].astype(np.int32)
-        self.dendritic = p.dendritic[order].astype(np.int32)
+        self.owner = bucket * np.int32(plan.neurons) + post
+        self.instance = np.repeat(self.post_instance, plan.neurons)
+        self.dendritic = np.repeat(self.post_delay, plan.neurons)
+        self.local = np.tile(np.arange(plan.neurons), self.post_delay.size) - p.first[self.instance]
+        self.member = self.local + p.in_group[self.instance]
+        self.slot = self.local + p.first_slot[self.instance]
+        # Not all neurons have synapses of every bucket; what stands there is not looked at
+        direct = target[np.clip(self.slot, 0, plan.slots - 1)]
+        self.target = np.where(self.dendritic > 0, -1, direct)
+        self.post_synapse = self.post_source = np.zeros(0, np.int32)
+        if p.model.on_post:
+            if post_order is None:
+                post_order = np.arange(post.size)
+            self.post_synapse = post_order.astype(np.int32)
+            if kernel.variables_at(p.model, "pre"):
+                self.post_source = source[post_order]
+        self.weight = _ordered(p.weight, order, np.float64)
         names = kernel.parameter_names(p.model)
-        instances = int(p.instance.max(initial=-1)) + 1
+        instances = p.first.size
         self.parameters = np.zeros((instances, len(names)))
         for j, name in enumerate(names):
-            self.parameters[:, j] = p.parameters[name][:instances]
-        self.variables = len(p.model.variables)
-        self.decay = np.ones((instances, self.variables))
+            self.parameters[:, j] = p.parameters[name]
+        self.decay = np.ones((instances, len(p.model.variables)))
         for j, variable in enumerate(p.model.variables):
             if variable in p.model.decay:
-                self.decay[:, j] = np.exp(-dt / p.parameters[p.model.decay[variable]][:instances])
-        reads = bool(p.model.reads)  # what few rules need takes no memory in the others
-        self.member = p.member[order].astype(np.int32) if reads else np.zeros(0, np.int32)
-        self.instance = p.instance[order].astype(np.int32) if p.model.continuous else self.member
-        self.signals = [np.array(names)[p.instance[order]] for names in p.signals.values()]
-        self.local = p.local[order]
+                self.decay[:, j] = np.exp(-dt / p.parameters[p.model.decay[variable]])
+        taus = [p.parameters[tau] for tau in p.model.decay.values()]
+        constants, row = np.unique(np.array(taus), return_inverse=True)
+        self.table = np.exp(-np.arange(_TABLE) * dt / constants[:, None])
+        self.row = np.zeros((instances, len(p.model.variables)), np.int64)
+        for tau_row, variable in zip(row.reshape(len(taus), -1), p.model.decay, strict=True):
+            self.row[:, p.model.variables.index(variable)] = tau_row
+        self.kept = {level: kernel.variables_at(p.model, level) for level in _LEVELS}
+        self.lazy = any(v in p.model.decay for v in self.kept["synapse"])
+        self.lazy = self.lazy and not p.model.continuous
+        self.owners = (self.pre_delay.size * plan.source_count, self.local.size)
+        self.signals = [np.array(names)[self.instance] for names in p.signals.values()]
 
-    def columns(self, signals: Mapping[str, tuple[int, int]]) -> Index:
-        """The column of each signal of each synapse among those of all signals."""
-        rows = [np.zeros((0, self.local.size), np.int64)]
-        for names in self.signals:
-            row = np.zeros((1, self.local.size), np.int64)
-            for name, (first, width) in signals.items():
-                here = first + (self.local if width > 1 else 0)
-                row[0] = np.where(names == name, here, row[0])
-            rows.append(row)
-        return np.concatenate(rows)
+    def places(self, members: slice) -> Index:
+        """Where in the kernel's order synapses of the plan's order stand."""
+        if self.position is None:
+            return np.arange(members.start, members.stop)
+        return self.position[members]
+
+    def _columns(self, signals: Sequence[dict[str, tuple[int, int]]]) -> Index:
+        """The column of each signal, for each trial and postsynaptic owner."""
+        columns = np.zeros((len(self.signals), len(signals), self.local.size), np.int64)
+        for j, names in enumerate(self.signals):
+            for b, trial in enumerate(signals):
+                for name, (first, width) in trial.items():
+                    here = first + (self.local if width > 1 else 0)
+                    columns[j, b] = np.where(names == name, here, columns[j, b])
+        return columns.reshape(len(self.signals), len(signals) * self.local.size)
 
     def arguments(
-        self, weight: Array, columns: Index, record: Index, trace: Array
-    ) -> tuple[Any, ...]:
-        """The kernel's arguments, as `kernel.rule_arguments` names them."""
-        return (
+        self, signals: Sequence[dict[str, tuple[int, int]]], record: list[int], trace: Array
+    ) -> list[Any]:
+        """The kernel's arguments, as `kernel.rule_arguments` names them, for a batch of trials.
+
+        signals: for each trial, the first column and the width of each signal.
+        """
+        batch, size = len(signals), self.owner.size
+        listed = np.array(record, dtype=np.int64)
+        pre, post = self.owners
+        return [
             self.parameters,
             self.decay,
-            weight,
-            np.zeros((weight.size, self.variables)),
-            np.zeros(weight.size, np.int64),
+            self.table,
+            self.row,
+            np.tile(self.weight, batch),
+            np.zeros((batch * size if self.kept["synapse"] else 0, len(self.kept["synapse"]))),
+            np.zeros(batch * size if self.lazy else 0, np.int64),
+            np.zeros((len(self.kept["pre"]), batch * pre)),
+            np.zeros(batch * pre if self.kept["pre"] else 0, np.int64),
+            np.zeros((len(self.kept["post"]), batch * post)),
+            np.zeros(batch * post if self.kept["post"] else 0, np.int64),
+            self.owner,
+            self.target,
             self.slot,
             self.dendritic,
             self.member,
             self.instance,
-            columns,
+            self._columns(signals),
             self.pre_delay,
             self.pre_instance,
             self.pre_first,
@@ -176,133 +320,155 @@ class _PlasticArrays:
             self.post_instance,
             self.post_first,
             self.post_synapse,
-            record,
+            self.post_source,
+            (listed[:, None] + size * np.arange(batch)).reshape(-1),
             trace,
-        )
+        ]
 
 
-def _group_arguments(group: Group, record: list[tuple[int, int]], trace: Array) -> tuple[Any, ...]:
-    """The kernel's arguments, as `kernel.group_arguments` names them."""
-    model = group.model
-    constants = np.empty((len(model.needed_constants()), group.size))
-    for j, name in enumerate(model.needed_constants()):
-        constants[j] = group.constants[name]
-    return (
-        group.start,
-        np.stack([group.initial[v] for v in model.variables]),
-        constants,
-        np.maximum(group.refractory, 1),  # the step of the spike itself is always refractory
-        np.array([group.slots[r] for r in model.receptors], dtype=np.int64),
-        np.array(record, dtype=np.int64).reshape(-1, 2),
-        trace,
-    )
+_LEVELS = ("pre", "post", "synapse")
+_TABLE = 4096
+"""Steps for which the decay of traces is tabulated; after more, it is computed."""
 
 
-def _inputs(plan: Plan, drive: Drive, steps: int) -> tuple[Index, Index]:
-    """All input spikes by step: (sources, first of each step)."""
-    at = [np.zeros(0, np.int64)]
-    who = [np.zeros(0, np.int64)]
-    for name, (event_steps, sources) in drive.events.items():
-        at.append(event_steps)
-        who.append(sources + plan.sources[name][0])
+def _inputs(plan: Plan, drives: Sequence[Drive], steps: int) -> tuple[Index, Index, Index]:
+    """All input spikes by step: (sources, trials, first of each step)."""
+    none = np.zeros(0, np.int64)
+    at, who, trial = [none], [none], [none]
+    for b, drive in enumerate(drives):
+        for name, (event_steps, sources) in drive.events.items():
+            at.append(event_steps)
+            who.append(sources + plan.sources[name][0])
+            trial.append(np.full(event_steps.size, b))
     all_steps = np.concatenate(at)
     order = np.argsort(all_steps, kind="stable")
     first = np.searchsorted(all_steps[order], np.arange(steps + 1))
-    return np.concatenate(who)[order].astype(np.int32), first
+    who_sorted = np.concatenate(who)[order].astype(np.int32)
+    return who_sorted, np.concatenate(trial)[order].astype(np.int32), first
 
 
-def _waves(plan: Plan, drive: Drive) -> tuple[Array, Index]:
-    """Injected currents as columns, and the column of each neuron; column 0 is no current."""
-    if not drive.currents:
-        return np.zeros((1, 1)), np.zeros(plan.neurons, np.int64)
-    columns = [np.zeros((next(iter(drive.currents.values())).shape[0], 1))]
-    channel = np.zeros(plan.neurons, np.int64)
+def _waves(plan: Plan, drives: Sequence[Drive]) -> tuple[Array, Index]:
+    """Injected currents as columns, and the column of each neuron and trial; 0 is no current."""
+    columns: list[Array] = []
+    channel = np.zeros((plan.neurons, len(drives)), np.int64)
     width = 1
-    for population, wave in drive.currents.items():
-        start, size = plan.sources[population]
-        channel[start : start + size] = width + np.arange(size) % wave.shape[1]
-        columns.append(wave)
-        width += wave.shape[1]
-    return np.concatenate(columns, axis=1), channel
+    for b, drive in enumerate(drives):
+        for population, wave in drive.currents.items():
+            start, size = plan.sources[population]
+            channel[start : start + size, b] = width + np.arange(size) % wave.shape[1]
+            columns.append(wave)
+            width += wave.shape[1]
+    if not columns:
+        return np.zeros((1, 1)), channel
+    return np.concatenate([np.zeros((len(columns[0]), 1)), *columns], axis=1), channel
 
 
-def _signals(drive: Drive) -> tuple[Array, dict[str, tuple[int, int]]]:
-    """Third factors as columns, and the first column and width of each; column 0 is 0."""
-    if not drive.signals:
-        return np.zeros((1, 1)), {}
-    at, width = {}, 1
-    for name, wave in drive.signals.items():
-        at[name] = (width, wave.shape[1])
-        width += wave.shape[1]
-    waves = list(drive.signals.values())
-    return np.concatenate([np.zeros((len(waves[0]), 1)), *waves], axis=1), at
+def _signals(drives: Sequence[Drive]) -> tuple[Array, list[dict[str, tuple[int, int]]]]:
+    """Third factors as columns, and the first column and width of each by trial; column 0 is 0."""
+    columns: list[Array] = []
+    at: list[dict[str, tuple[int, int]]] = []
+    width = 1
+    for drive in drives:
+        at.append({})
+        for name, wave in drive.signals.items():
+            at[-1][name] = (width, wave.shape[1])
+            columns.append(wave)
+            width += wave.shape[1]
+    if not columns:
+        return np.zeros((1, 1)), at
+    return np.concatenate([np.zeros((len(columns[0]), 1)), *columns], axis=1), at
 
 
-def _noise(plan: Plan, drive: Drive) -> tuple[Keys, Array]:
-    """Key and amplitude of the noise of each neuron; empty where there is none."""
-    if not drive.noise:
-        return np.zeros(0, np.uint64), np.zeros(0)
-    key, amplitude = np.zeros(plan.neurons, np.uint64), np.zeros(plan.neurons)
-    for population, noise in drive.noise.items():
-        start, size = plan.sources[population]
-        key[start : start + size], amplitude[start : start + size] = noise.keys, noise.amplitude
-    return key, amplitude
+def _noise(plan: Plan, drives: Sequence[Drive]) -> list[Any]:
+    """Key and amplitude of the noise of each neuron and trial, and room for samples of two steps;
+    empty where there is none."""
+    size = plan.neurons * len(drives) if any(drive.noise for drive in drives) else 0
+    key, amplitude = np.zeros(size, np.uint64), np.zeros(size)
+    if size:
+        keys, amplitudes = key.reshape(plan.neurons, -1), amplitude.reshape(plan.neurons, -1)
+        for b, drive in enumerate(drives):
+            for population, noise in drive.noise.items():
+                start, count = plan.sources[population]
+                keys[start : start + count, b] = noise.keys
+                amplitudes[start : start + count, b] = noise.amplitude
+    return [key, amplitude, np.zeros((2, size))]
 
 
-def _trial(step: Callable[..., int], shared: _Shared, drive: Drive) -> Trial:
-    plan, job = shared.plan, shared.job
-    state_traces = [np.empty((job.rows, len(columns))) for columns in shared.states]
-    weight_traces = [np.empty((job.rows, len(columns))) for columns in shared.weights]
-    weights = [p.weight.copy() for p in shared.plastic]
-    input_spikes, first_input = _inputs(plan, drive, job.steps)
-    wave, channel = _waves(plan, drive)
-    signal, signal_at = _signals(drive)
+def _batch(step: Callable[..., int], shared: _Shared, drives: Sequence[Drive]) -> list[Trial]:
+    plan, job, batch = shared.plan, shared.job, len(drives)
+    state_traces = [np.empty((job.rows, len(c) * batch)) for c in shared.states]
+    weight_traces = [np.empty((job.rows, len(c) * batch)) for c in shared.weights]
+    input_spikes, input_trials, first_input = _inputs(plan, drives, job.steps)
+    wave, channel = _waves(plan, drives)
+    signal, signal_at = _signals(drives)
     first_spike = np.zeros(job.steps + 1, np.int64)
-    margin = np.array([np.inf])
-    fixed = (
-        input_spikes,
-        first_input,
-        wave,
-        channel,
-        np.full(plan.neurons, -(10**9), np.int64),
-        np.zeros((shared.depth, plan.slots)),
-        margin,
-        *shared.static,
-        signal,
-        *_noise(plan, drive),
-    )
-    parts: list[Any] = []
-    for g, group in enumerate(plan.groups):
-        parts += _group_arguments(group, shared.states[g], state_traces[g])
-    for r, arrays in enumerate(shared.plastic):
-        record = np.array(shared.weights[r], dtype=np.int64)
-        columns = arrays.columns(signal_at)
-        parts += arrays.arguments(weights[r], columns, record, weight_traces[r])
-    spikes = np.empty(input_spikes.size + 16 * plan.neurons + 1024, np.int32)
+    closest = np.full(batch, np.inf)
+    largest = max((g.size for g in plan.groups), default=0)
+    memory = np.zeros(shared.begin[-1] * batch)  # the state of all groups
+    pending = np.zeros((shared.depth, plan.slots * batch))
+    fixed: list[Any] = [input_spikes, input_trials, first_input, wave, memory, pending, closest]
+    fixed += [np.zeros(largest * batch), signal, *_noise(plan, drives)]
+    states, weights = [], []
+    for g, arrays in enumerate(shared.groups):
+        state = memory[shared.begin[g] * batch : shared.begin[g + 1] * batch]
+        states.append(state.reshape(len(arrays.initial), -1))
+        states[g][:] = np.repeat(arrays.initial, batch, axis=1)
+        first = arrays.group.start
+        column = channel[first : first + arrays.group.size].reshape(-1)
+        fixed += arrays.arguments(states[g], column, shared.states[g], state_traces[g])
+    for r, plastic in enumerate(shared.plastic):
+        arguments = plastic.arguments(signal_at, shared.weights[r], weight_traces[r])
+        weights.append(arguments[4].reshape(batch, -1))
+        fixed += arguments
+    spikes = np.empty(input_spikes.size + 16 * plan.neurons * batch + 1024, np.int32)
+    trials = np.empty_like(spikes)
     k = 0
     while k < job.steps:
         stop = min(k + _CHUNK, job.steps)
-        reached = step(k, stop, job.dt, job.every, spikes, first_spike, *fixed, *parts)
+        reached = step(k, stop, job.dt, job.every, batch, spikes, trials, first_spike, *fixed)
         if reached < stop:
             spikes = np.concatenate([spikes, np.empty_like(spikes)])
-        job.tick(reached - k)
+            trials = np.concatenate([trials, np.empty_like(trials)])
+        job.tick((reached - k) * batch)
         k = reached
-    for g, group in enumerate(plan.groups):
-        check_finite(plan, group, parts[len(kernel.group_arguments(g)) * g + 1])
-    found = spikes[: first_spike[-1]].astype(np.int64)
+    for group, state in zip(plan.groups, states, strict=True):
+        for b in range(batch):
+            check_finite(plan, group, state[:, b::batch])
+    found, trials = spikes[: first_spike[-1]], trials[: first_spike[-1]]
     steps = np.repeat(np.arange(job.steps), np.diff(first_spike))
-    by_population = {}
-    for population in job.circuit.populations:
+    if batch > 1:
+        order = np.argsort(trials, kind="stable")
+        steps, found = steps[order], found[order]
+    ends = np.cumsum(np.bincount(trials, minlength=batch))
+    done = []
+    for b, end in enumerate(ends):
+        mine = slice(0 if b == 0 else ends[b - 1], end)
+        done.append(
+            Trial(
+                _by_population(plan, steps[mine], found[mine]),
+                {
+                    key: state_traces[g][:, b::batch][:, part]
+                    for key, (g, part) in shared.state_columns.items()
+                },
+                {
+                    name: weights[r][b, shared.plastic[r].places(members)]
+                    for name, (r, members) in plan.plastic_at.items()
+                },
+                {
+                    name: weight_traces[r][:, b::batch][:, part]
+                    for name, (r, part) in shared.weight_columns.items()
+                },
+                float(closest[b]),
+            )
+        )
+    return done
+
+
+def _by_population(plan: Plan, steps: Index, found: Index) -> dict[str, tuple[Index, Index]]:
+    """Spikes as (steps, neurons) of each population."""
+    parts = {}
+    for population in plan.circuit.populations:
         start, size = plan.sources[population.name]
         mine = (found >= start) & (found < start + size)
-        by_population[population.name] = (steps[mine], found[mine] - start)
-    final = {}
-    for name, (r, members) in plan.plastic_at.items():
-        final[name] = weights[r][shared.plastic[r].position[members]]
-    return Trial(
-        by_population,
-        {key: state_traces[g][:, part] for key, (g, part) in shared.state_columns.items()},
-        final,
-        {name: weight_traces[r][:, part] for name, (r, part) in shared.weight_columns.items()},
-        float(margin[0]),
-    )
+        parts[population.name] = (steps[mine], found[mine].astype(np.int64) - start)
+    return parts

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from neuroflip import equations as eq
-from neuroflip.circuit import Array, Circuit, Index, Population, Projection, Synapses
+from neuroflip.circuit import Array, Circuit, Index, Population, Projection
 from neuroflip.inputs import whole_steps
 from neuroflip.neurons import NeuronModel
 from neuroflip.rules.rule import RuleModel
@@ -50,24 +50,39 @@ class Plastic:
     """Plastic synapses whose rules are declared alike.
 
     group: index of the group of their postsynaptic neurons where the rule reads its variables,
-    else None; member: index of the postsynaptic neuron within its group, local: within its
-    population. instance: index of the rule object of each synapse; parameters: name -> one value
-    an instance; signals: name -> the input that feeds it, one an instance. Delays are in steps.
+    else None. instance: index of the rule object of each synapse. One an instance: parameters,
+    name -> value; signals, name -> the input that feeds it; first: the first postsynaptic neuron,
+    in_group: its index within its group, first_slot: its input slot. Delays are in steps.
     """
 
     model: RuleModel
     group: int | None
     signals: Mapping[str, tuple[str, ...]]
     parameters: Mapping[str, Array]
+    first: Index
+    in_group: Index
+    first_slot: Index
     instance: Index
     pre: Index
     post: Index
-    member: Index
-    local: Index
-    slot: Index
     weight: Array
     axonal: Index
     dendritic: Index
+
+    @property
+    def local(self) -> Index:
+        """Index of each synapse's postsynaptic neuron within its population."""
+        return self.post - self.first[self.instance]
+
+    @property
+    def member(self) -> Index:
+        """Index of each synapse's postsynaptic neuron within its group."""
+        return self.local + self.in_group[self.instance]
+
+    @property
+    def slot(self) -> Index:
+        """Input slot of each synapse."""
+        return self.local + self.first_slot[self.instance]
 
 
 @dataclass(frozen=True)
@@ -105,10 +120,12 @@ def delay_steps(delay: Array, dt: float, where: str) -> Index:
 
     Raises ValueError for a delay that is positive but below one step.
     """
+    if delay.size > 1 and delay.strides == (0,):  # one number for all, which takes no memory
+        return np.broadcast_to(delay_steps(delay[:1], dt, where), delay.shape)
     short = delay[(delay > 0) & (delay < dt * (1 - 1e-9))]
     if short.size:
         raise ValueError(f"{where} must be 0 or at least one step of {dt:g} s; got {short[0]!r}.")
-    steps: Index = np.floor(delay / dt + 0.5).astype(np.int64)
+    steps: Index = np.floor(delay / dt + 0.5).astype(np.int32)
     return steps
 
 
@@ -147,35 +164,49 @@ def make_plan(circuit: Circuit, dt: float) -> Plan:
             start += size
 
     static: list[Columns] = []
-    plastic: dict[tuple[RuleModel, int | None], list[tuple[Projection, Synapses, Index, Index]]]
-    plastic = {}
+    plastic: dict[tuple[RuleModel, int | None], list[tuple[Projection, Columns]]] = {}
     group_of = {p.name: g for g, group in enumerate(groups) for p in _members(circuit, group.model)}
     for projection in circuit.projections:
         synapses = circuit.synapses(projection)
         where = f"Projection {projection.name!r}"
         axonal = delay_steps(synapses.axonal_delay, dt, f"{where}: axonal_delay")
         dendritic = delay_steps(synapses.dendritic_delay, dt, f"{where}: dendritic_delay")
+        pre = _shifted(synapses.pre, sources[projection.pre][0])
         if projection.rule.plastic:
             model = projection.rule.model()
             key = (model, group_of[projection.post] if model.reads else None)
-            plastic.setdefault(key, []).append((projection, synapses, axonal, dendritic))
-        else:
-            static.append(
-                (
-                    synapses.pre + sources[projection.pre][0],
-                    synapses.post + slot_of[projection.post, str(projection.receptor)],
-                    synapses.weight,
-                    axonal + dendritic,
-                )
+            post = _shifted(synapses.post, sources[projection.post][0])
+            plastic.setdefault(key, []).append(
+                (projection, (pre, post, synapses.weight, axonal, dendritic))
             )
+        else:
+            slot = _shifted(synapses.post, slot_of[projection.post, str(projection.receptor)])
+            static.append((pre, slot, synapses.weight, axonal + dendritic))
     lists, at = [], {}
-    firsts = {name: groups[g].start for name, g in group_of.items()}
     for number, ((model, read), members) in enumerate(plastic.items()):
-        lists.append(_plastic(circuit, model, read, members, sources, slot_of, firsts))
-        start = 0
-        for projection, synapses, _, _ in members:
-            at[projection.name] = (number, slice(start, start + synapses.pre.size))
-            start += synapses.pre.size
+        projections = [projection for projection, _ in members]
+        counts = [columns[0].size for _, columns in members]
+        firsts = [sources[p.post][0] for p in projections]
+        starts = [groups[group_of[p.post]].start for p in projections]
+        lists.append(
+            Plastic(
+                model,
+                read,
+                {s: tuple(circuit.signal_of(p, s) for p in projections) for s in model.signals},
+                {
+                    name: np.array([p.rule.parameters()[name] for p in projections])
+                    for name in model.parameters
+                },
+                np.array(firsts),
+                np.array(firsts) - np.array(starts),
+                np.array([slot_of[p.post, str(p.receptor)] for p in projections]),
+                np.repeat(np.arange(len(members), dtype=np.int32), counts),
+                *_joined([columns for _, columns in members], _PLASTIC),
+            )
+        )
+        ends = np.cumsum(counts).tolist()
+        for projection, end, count in zip(projections, ends, counts, strict=True):
+            at[projection.name] = (number, slice(end - count, end))
     return Plan(
         circuit,
         dt,
@@ -183,10 +214,18 @@ def make_plan(circuit: Circuit, dt: float) -> Plan:
         neurons,
         sum(g.size * len(g.model.receptors) for g in groups),
         sources,
-        Static(*_joined(static, (np.int64, np.int64, np.float64, np.int64))),
+        Static(*_joined(static, (np.int32, np.int32, np.float64, np.int32))),
         tuple(lists),
         at,
     )
+
+
+_PLASTIC = (np.int32, np.int32, np.float64, np.int32, np.int32)
+
+
+def _shifted(index: Index, by: int) -> Index:
+    """Indices of neurons of one population among others; half the size of what they come as."""
+    return index.astype(np.int32) + np.int32(by)
 
 
 def _members(circuit: Circuit, model: NeuronModel) -> list[Population]:
@@ -239,43 +278,10 @@ def _groups(circuit: Circuit, dt: float) -> tuple[tuple[Group, ...], dict[tuple[
     return tuple(groups), slot_of
 
 
-def _plastic(
-    circuit: Circuit,
-    model: RuleModel,
-    group: int | None,
-    members: list[tuple[Projection, Synapses, Index, Index]],
-    sources: Mapping[str, tuple[int, int]],
-    slot_of: Mapping[tuple[str, str], int],
-    firsts: Mapping[str, int],
-) -> Plastic:
-    rows = [
-        (
-            np.full(synapses.pre.size, instance, dtype=np.int64),
-            synapses.pre + sources[p.pre][0],
-            synapses.post + sources[p.post][0],
-            synapses.post + sources[p.post][0] - firsts[p.post],
-            synapses.post,
-            synapses.post + slot_of[p.post, str(p.receptor)],
-            synapses.weight,
-            axonal,
-            dendritic,
-        )
-        for instance, (p, synapses, axonal, dendritic) in enumerate(members)
-    ]
-    return Plastic(
-        model,
-        group,
-        {s: tuple(circuit.signal_of(p, s) for p, *_ in members) for s in model.signals},
-        {
-            name: np.array([p.rule.parameters()[name] for p, *_ in members])
-            for name in model.parameters
-        },
-        *_joined(rows, (np.int64,) * 6 + (np.float64, np.int64, np.int64)),
-    )
-
-
 def _joined(rows: Sequence[Columns], kinds: tuple[type, ...]) -> list[np.ndarray[Any, Any]]:
     """The columns of rows of arrays, each concatenated."""
+    if len(rows) == 1:
+        return [np.asarray(c, kind) for c, kind in zip(rows[0], kinds, strict=True)]
     return [
         np.concatenate([np.zeros(0, kind), *(row[i] for row in rows)]).astype(kind)
         for i, kind in enumerate(kinds)

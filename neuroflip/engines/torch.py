@@ -277,8 +277,8 @@ class _Plastic:
         self.weight = weight.expand(trials, -1)
         self.state = {name: torch.zeros_like(self.weight) for name in plastic.model.variables}
         self.last = torch.zeros(self.weight.shape, dtype=torch.int64, device=device)
-        self.slot = torch.tensor(plastic.slot, device=device)
-        self.member = torch.tensor(plastic.member, device=device)
+        self.slot = torch.tensor(plastic.slot, device=device, dtype=torch.int64)
+        self.member = torch.tensor(plastic.member, device=device, dtype=torch.int64)
         self.pre = _by_delay(plastic.axonal, plastic.pre, device)
         self.post = _by_delay(plastic.dendritic, plastic.post, device)
         self.dendritic = [(d, members) for d, members, _ in self.post]
@@ -360,7 +360,7 @@ def _by_delay(delay: Any, source: Any, device: torch.device) -> list[tuple[int, 
         (
             int(d),
             torch.tensor(np.flatnonzero(delay == d), device=device),
-            torch.tensor(source[delay == d], device=device),
+            torch.tensor(source[delay == d], device=device, dtype=torch.int64),
         )
         for d in np.unique(delay)
     ]
@@ -388,7 +388,7 @@ class _Stepper:
             _Plastic(p, w, drives, device, plan.dt)
             for p, w in zip(plan.plastic, plastic_weights, strict=True)
         ]
-        slot = torch.tensor(plan.static.slot, device=device)
+        slot = torch.tensor(plan.static.slot, device=device, dtype=torch.int64)
         self.static = [
             (d, source, slot[members], static_weight[members])
             for d, members, source in _by_delay(plan.static.delay, plan.static.pre, device)
