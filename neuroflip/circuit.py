@@ -241,7 +241,8 @@ class Pairs(_Data):
             given = np.asarray(getattr(self, side))
             if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
                 raise ValueError(f"Pairs.{side} must be a list of whole numbers; got {given!r}.")
-            object.__setattr__(self, side, given.astype(np.int64))
+            small = not given.size or np.abs(given).max() < 2**31  # half the memory, mostly
+            object.__setattr__(self, side, given.astype(np.int32 if small else np.int64))
         if self.pre.size != self.post.size:
             raise ValueError(
                 f"Pairs.pre and Pairs.post must be equally long; "

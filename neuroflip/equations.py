@@ -509,6 +509,8 @@ def _emit(node: ast.AST, dialect: Dialect, rename: Mapping[str, str]) -> str:
             return f"logical_not({body})" if dialect == "array" else f"(not ({body}))"
         case ast.UnaryOp(op=op, operand=operand):
             return f"({_OPERATORS[type(op)]}{sub(operand)})"
+        case ast.BinOp(left=left, op=ast.Pow(), right=right) if dialect == "scalar":
+            return f"power({sub(left)}, {sub(right)})"
         case ast.BinOp(left=left, op=op, right=right):
             return f"({sub(left)} {_OPERATORS[type(op)]} {sub(right)})"
         case ast.Compare(left=left, ops=[op], comparators=[right]):

@@ -453,7 +453,7 @@ def test_pairs_of_all_patterns() -> None:
     )
     assert list(zip(*nf.OneToOne().pairs(3, 3), strict=True)) == [(i, i) for i in range(3)]
     assert list(zip(*nf.Pairs([1, 1], [0, 0]).pairs(2, 1), strict=True)) == [(1, 0), (1, 0)]
-    assert nf.Pairs([], []).pairs(3, 3)[0].dtype == np.int64
+    assert nf.Pairs([], []).pairs(3, 3)[0].dtype.kind == "i"
 
 
 # ------------------------------------------------------------------ equality

@@ -20,9 +20,14 @@ A rule's variable that depends on one side alone is kept once for all synapses o
 share a delay and a rule object (an "owner"): presynaptic traces by bucket and source, postsynaptic
 ones by bucket and neuron. What decays is kept as it was at its last spike; how much has decayed
 since then is looked up in a table, by the number of steps.
+
+Where a rule allows it (`deferred`), postsynaptic spikes are written down, by owner, and a synapse
+catches up with them when its next presynaptic spike arrives, so that weights are visited in the
+order in which they lie in memory. All synapses catch up when the list of an owner is full, before
+weights are recorded, and at the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from neuroflip import equations as eq
 from neuroflip.neurons import INJECTED, NOT_REFRACTORY, NeuronModel
@@ -39,18 +44,24 @@ import numpy as np
 from numpy import uint64
 
 
-@numba.njit(inline="always")
+@numba.njit(error_model="numpy")
 def clip(x, low, high):
     x = low if x < low else x
     return high if x > high else x
 
 
-@numba.njit(inline="always")
+@numba.njit(error_model="numpy")
 def exprel(x):
     return 1.0 if abs(x) < 1e-300 else expm1(x) / x
 
 
-@numba.njit(inline="always")
+@numba.njit(error_model="numpy")
+def power(x, y):
+    """Without a call for the exponents that rules have most."""
+    return 1.0 if y == 0.0 else x if y == 1.0 else x * x if y == 2.0 else x**y
+
+
+@numba.njit(error_model="numpy")
 def decay(table, row, steps, dt, tau):
     return table[row, steps] if steps < table.shape[1] else exp(-steps * dt / tau)
 
@@ -131,7 +142,8 @@ def rule_arguments(r: int) -> list[str]:
     """Names of the arguments that plastic list r adds to the kernel, in order."""
     return [f"r{r}_{name}" for name in (
         "parameters", "decay", "table", "row", "weight", "state", "last",
-        "pre_trace", "pre_last", "post_trace", "post_last",
+        "pre_trace", "pre_last", "since", "post_trace", "post_last",
+        "events", "event_step", "event_trace", "full",
         "owner", "target", "slot", "dendritic", "member", "instance", "column",
         "pre_delay", "pre_instance", "pre_first",
         "post_delay", "post_instance", "post_first", "post_synapse", "post_source",
@@ -148,7 +160,8 @@ def kernel_source(
     """
     arguments = [group_arguments(g, model) for g, model in enumerate(groups)]
     arguments += [rule_arguments(r) for r in range(len(rules))]
-    lines = [_PREAMBLE + (_NOISE if noise else "") + _HEAD]
+    later = "".join(_catch_up(r, rule) for r, (rule, _) in enumerate(rules) if deferred(rule))
+    lines = [_PREAMBLE + (_NOISE if noise else "") + later + _HEAD]
     lines[0] += "".join(f"    {', '.join(names)},\n" for names in arguments) + "):"
     add = lines.append
     add("    depth = pending.shape[0]")
@@ -166,7 +179,12 @@ def kernel_source(
     add("    room = 0")
     for g in range(len(groups)):
         add(f"    room += g{g}_segment.size * batch")
-    add("    for k in range(start, stop):")
+    add("    for k in range(start, stop + 1):")
+    for r, (rule, _) in enumerate(rules):
+        if deferred(rule):
+            lines += _catch_all_up(r)
+    add("        if k == stop:")
+    add("            return stop")
     add("        position = first_spike[k]")
     add("        if position + first_input[k + 1] - first_input[k] + room > spikes.size:")
     add("            return k  # the caller makes room and calls again")
@@ -204,7 +222,6 @@ def kernel_source(
     for g, model in enumerate(groups):
         lines += _receive(g, model, rules)
         lines += _reset(g, model)
-    add("    return stop")
     return "\n".join(lines) + "\n"
 
 
@@ -218,6 +235,23 @@ def variables_at(rule: RuleModel, level: str) -> list[str]:
     return [v for v in rule.variables if rule.level[v] == level]
 
 
+def deferred(rule: RuleModel) -> bool:
+    """Whether synapses catch up with postsynaptic spikes later.
+
+    They can where on_post reads nothing that is gone by then.
+    """
+    read = _read(rule.on_post)
+    gone = {*rule.signals, *(f"{v}_post" for v in rule.reads)}
+    return bool(rule.on_post) and not rule.continuous and not read & gone
+
+
+def noted(rule: RuleModel) -> list[str]:
+    """The postsynaptic variables whose values are written down with a deferred spike."""
+    post = variables_at(rule, "post")
+    foreign = _read(a for a in rule.on_post if a.target not in post)
+    return post if foreign & set(post) else []
+
+
 def waits(g: int, model: NeuronModel, variable: str, rules: Sequence[RuleKey]) -> bool:
     """Whether what arrives waits until all synapses have been served, before it is added.
 
@@ -225,6 +259,10 @@ def waits(g: int, model: NeuronModel, variable: str, rules: Sequence[RuleKey]) -
     """
     read = any(group == g and variable in rule.reads for rule, group in rules)
     return read or variable in model.held
+
+
+def _read(block: Iterable[eq.Assignment]) -> frozenset[str]:
+    return frozenset().union(*(a.value.names for a in block))
 
 
 def _own(name: str) -> str:
@@ -351,114 +389,220 @@ def _flow(r: int, key: RuleKey, groups: Sequence[NeuronModel]) -> list[str]:
     return lines
 
 
+def _parameters(r: int, rule: RuleModel, names: Iterable[str]) -> list[str]:
+    """The parameters of rule object n, and the rows of its decaying variables in the table."""
+    wanted = {*names, *rule.decay.values()}
+    lines = [
+        f"{_own(name)} = r{r}_parameters[n, {j}]"
+        for j, name in enumerate(parameter_names(rule))
+        if name in wanted
+    ]
+    if not rule.continuous:
+        for j, v in enumerate(rule.variables):
+            if v in rule.decay:
+                lines.append(f"row_{v} = r{r}_row[n, {j}]")
+    return lines
+
+
+def _decayed(r: int, rule: RuleModel, v: str) -> str:
+    return f"decay(r{r}_table, row_{v}, steps, dt, {_own(rule.decay[v])})"
+
+
+def _load(
+    r: int, rule: RuleModel, side: str, owner: str, seen: Iterable[str], to: str
+) -> list[str]:
+    """Those of an owner's variables that are seen, as they are in step k: to.format(name)."""
+    names = variables_at(rule, side)
+    lines = []
+    if any(v in rule.decay and v in seen for v in names):
+        lines.append(f"steps = k - r{r}_{side}_last[{owner}]")
+    for j, v in enumerate(names):
+        if v in seen:
+            faded = f" * {_decayed(r, rule, v)}" if v in rule.decay else ""
+            lines.append(f"{to.format(v)} = r{r}_{side}{j}[{owner}]{faded}")
+    return lines
+
+
+def _load_synapse(r: int, rule: RuleModel) -> list[str]:
+    """Weight and own variables of synapse a, as they were when they last changed."""
+    own = variables_at(rule, "synapse")
+    return [f"w_ = r{r}_weight[a]", *(f"{_own(v)} = r{r}_state[a, {j}]" for j, v in enumerate(own))]
+
+
+def _advance_synapse(r: int, rule: RuleModel) -> list[str]:
+    """What a synapse keeps of its own decays up to step k."""
+    lazy = [v for v in variables_at(rule, "synapse") if v in rule.decay and not rule.continuous]
+    if not lazy:
+        return []
+    return [
+        f"steps = k - r{r}_last[a]",
+        "if steps > 0:",
+        *(f"    {_own(v)} *= {_decayed(r, rule, v)}" for v in lazy),
+        f"    r{r}_last[a] = k",
+    ]
+
+
+def _store_synapse(r: int, rule: RuleModel, written: Iterable[str]) -> list[str]:
+    lines = [
+        f"r{r}_state[a, {j}] = {_own(v)}"
+        for j, v in enumerate(variables_at(rule, "synapse"))
+        if v in written or (v in rule.decay and not rule.continuous)
+    ]
+    return [*lines, f"r{r}_weight[a] = w_"] if "w" in written else lines
+
+
+_CATCH_UP = (
+    "parameters", "row", "table", "weight", "state", "last",
+    "pre_trace", "pre_last", "event_step", "event_trace", "events",
+)  # fmt: skip
+"""The arguments of list r that its function catch_up takes."""
+
+
+def _catch_up(r: int, rule: RuleModel) -> str:
+    """The function by which synapse a meets the spikes that its owner wrote down since `since`."""
+    p = f"r{r}_"
+    kept = noted(rule)
+    block = [a for a in rule.on_post if kept or a.target not in variables_at(rule, "post")]
+    names = ", ".join(f"{p}{name}" for name in _CATCH_UP)
+    lines = ["", "", '@numba.njit(nogil=True, error_model="numpy")']
+    lines += [f"def {p}catch_up(a, owner, other, since, n, dt, {names}):"]
+    lines += [f"    {line}" for line in _parameters(r, rule, _read(block))]
+    lines += [f"    {p}pre{j} = {p}pre_trace[{j}]" for j in range(len(variables_at(rule, "pre")))]
+    lines += [f"    {line}" for line in _load_synapse(r, rule)]
+    lines += [
+        f"    z = {p}events[other]",
+        f"    while z > 0 and {p}event_step[other, z - 1] >= since:",
+        "        z -= 1",
+        f"    for z in range(z, {p}events[other]):",
+        f"        k = {p}event_step[other, z]",
+    ]
+    inner = _load(r, rule, "pre", "owner", _read(block), "{}_")
+    inner += [f"{_own(v)} = {p}event_trace[{j}, other, z]" for j, v in enumerate(kept)]
+    inner += _advance_synapse(r, rule)
+    if "t" in _read(block):
+        inner.append(f"{_own('t')} = k * dt")
+    inner += [f"{_own(a.target)} = {_text(a.value)}" for a in block]
+    lines += [f"        {line}" for line in inner]
+    lines += [f"    {line}" for line in _store_synapse(r, rule, {a.target for a in block})]
+    return "\n".join(lines) + "\n"
+
+
+def _call_catch_up(r: int) -> list[str]:
+    p = f"r{r}_"
+    names = ", ".join(f"{p}{name}" for name in _CATCH_UP)
+    return [
+        f"if {p}post_last[other] >= since:",
+        f"    {p}catch_up(a, owner, other, since, n, dt, {names})",
+    ]
+
+
+def _catch_all_up(r: int) -> list[str]:
+    p = f"r{r}_"
+    lines = f"""\
+        if k == stop or {p}full[0] or (k % every == 0 and {p}record.size > 0):
+            for b in range({p}pre_delay.size):
+                n = {p}pre_instance[b]
+                for trial in range(batch):
+                    for source in range({p}pre_first.shape[1] - 1):
+                        owner = trial * {p}pre_size + b * ({p}pre_first.shape[1] - 1) + source
+                        since = {p}since[owner]
+                        {p}since[owner] = k
+                        for s in range({p}pre_first[b, source], {p}pre_first[b, source + 1]):
+                            a = trial * {p}size + s
+                            other = trial * {p}post_size + {p}owner[s]""".splitlines()
+    lines += [f"{' ' * 28}{line}" for line in _call_catch_up(r)]
+    return [*lines, f"{' ' * 12}{p}events[:] = 0", f"{' ' * 12}{p}full[0] = False"]
+
+
 def _plastic(r: int, key: RuleKey, side: str, groups: Sequence[NeuronModel]) -> list[str]:
     rule = key[0]
     p = f"r{r}_"
-    pre, post, own = (variables_at(rule, level) for level in ("pre", "post", "synapse"))
+    later = deferred(rule)
     block = rule.on_pre if side == "pre" else rule.on_post
-    read = frozenset().union(*(a.value.names for a in block))
-    if side == "pre":
-        read |= rule.transmit.names
+    read = _read(block) | (rule.transmit.names if side == "pre" else frozenset())
     written = {a.target for a in block}
-    lazy = {} if rule.continuous else {v: rule.decay[v] for v in own if v in rule.decay}
-    mine = pre if side == "pre" else post
-    seen = [v for v in (*pre, *post) if v in read | written]
-    deep = " " * 20
-    deeper = " " * 24
+    mine = variables_at(rule, side)
+    seen = read | written
+    deep, deeper = " " * 20, " " * 24
     lines = f"""\
         for b in range({p}{side}_delay.size):
             then = k - {p}{side}_delay[b]
             if then >= 0 and first_spike[then] < first_spike[then + 1]:""".splitlines()
-    constants = set(lazy.values()) | {rule.decay[v] for v in seen if v in rule.decay}
-    for j, name in enumerate(parameter_names(rule)):
-        if name in read | constants:
-            lines.append(f"{' ' * 16}{_own(name)} = {p}parameters[{p}{side}_instance[b], {j}]")
-    for j, v in enumerate(rule.variables):
-        if v in lazy or (v in seen and v in rule.decay):
-            lines.append(f"{' ' * 16}row_{v} = {p}row[{p}{side}_instance[b], {j}]")
-
-    def stored(v: str, owner: str) -> str:
-        level, names = ("pre", pre) if v in pre else ("post", post)
-        return f"{p}{level}{names.index(v)}[{owner}]"
-
-    def decay(v: str) -> str:
-        return f"decay({p}table, row_{v}, steps, dt, {_own(rule.decay[v])})"
-
-    def load(to: str, level: str, owner: str, indent: str) -> list[str]:
-        """The variables of one owner as they are now, called to.format(name)."""
-        here = [v for v in seen if v in (pre if level == "pre" else post)]
-        found = []
-        if any(v in rule.decay for v in here):
-            found.append(f"{indent}steps = k - {p}{level}_last[{owner}]")
-        for v in here:
-            faded = f" * {decay(v)}" if v in rule.decay else ""
-            found.append(f"{indent}{to.format(v)} = {stored(v, owner)}{faded}")
-        return found
-
-    lines += """\
+    inner = [f"n = {p}{side}_instance[b]", *_parameters(r, rule, read)]
+    lines += [f"{' ' * 16}{line}" for line in inner]
+    lines += f"""\
                 for q in range(first_spike[then], first_spike[then + 1]):
                     source = spikes[q]
-                    trial = trials[q]""".splitlines()
-    if side == "pre":
-        lines += f"""\
-                    first = {p}pre_first[b, source]
-                    after = {p}pre_first[b, source + 1]
-                    if first == after:
-                        continue
-                    owner = trial * {p}pre_size + b * ({p}pre_first.shape[1] - 1) + source
-""".splitlines()
-    else:
-        lines += f"""\
-                    if source >= {p}post_first.shape[1] - 1:
+                    trial = trials[q]
+                    if source >= {p}{side}_first.shape[1] - 1:
                         continue  # an input
-                    first = {p}post_first[b, source]
-                    after = {p}post_first[b, source + 1]
+                    first = {p}{side}_first[b, source]
+                    after = {p}{side}_first[b, source + 1]
                     if first == after:
                         continue
-                    m = b * ({p}post_first.shape[1] - 1) + source
-                    owner = trial * {p}post_size + m""".splitlines()
-    lines += load("begin_{}", side, "owner", deep)
+                    m = b * ({p}{side}_first.shape[1] - 1) + source
+                    owner = trial * {p}{side}_size + m""".splitlines()
+    if side == "post" and later:
+        return lines + [f"{deep}{line}" for line in _note(r, rule)]
+    lines += [f"{deep}{line}" for line in _load(r, rule, side, "owner", seen, "begin_{}")]
     if side == "pre":
+        if later:
+            lines.append(f"{deep}since = {p}since[owner]")
         lines.append(f"{deep}for s in range(first, after):")
-        lines.append(f"{deeper}m = {p}owner[s]")
-        other, there = f"trial * {p}post_size + m", "post"
+        inner = [f"m = {p}owner[s]", f"other = trial * {p}post_size + m"]
     else:
         lines.append(f"{deep}for z in range(first, after):")
-        lines.append(f"{deeper}s = {p}post_synapse[z]")
-        other, there = f"trial * {p}pre_size + {p}post_source[z]", "pre"
-    lines.append(f"{deeper}a = trial * {p}size + s")
-    lines.append(f"{deeper}w_ = {p}weight[a]")
-    lines += [f"{deeper}{_own(v)} = begin_{v}" for v in seen if v in mine]
-    if any(v not in mine for v in seen):
-        lines.append(f"{deeper}other = {other}")
-        lines += load("{}_", there, "other", deeper)
-    lines += [f"{deeper}{_own(v)} = {p}state[a, {j}]" for j, v in enumerate(own)]
-    if lazy:
-        lines.append(f"{deeper}steps = k - {p}last[a]")
-        lines.append(f"{deeper}if steps > 0:")
-        lines += [f"{deeper}    {_own(v)} *= {decay(v)}" for v in lazy]
-        lines.append(f"{deeper}    {p}last[a] = k")
-    lines += [f"{deeper}{line}" for line in _outside(r, key, read, groups)]
+        inner = [f"s = {p}post_synapse[z]", f"other = trial * {p}pre_size + {p}post_source[z]"]
+    inner.append(f"a = trial * {p}size + s")
+    if side == "pre" and later:
+        inner += _call_catch_up(r)
+    inner += _load_synapse(r, rule)
+    inner += [f"{_own(v)} = begin_{v}" for v in mine if v in seen]
+    inner += _load(r, rule, "post" if side == "pre" else "pre", "other", seen, "{}_")
+    inner += _advance_synapse(r, rule)
+    inner += _outside(r, key, read, groups)
     if side == "pre":  # what the spike passes on, now or after the dendritic delay
-        lines += f"""\
-                        sent = {_text(rule.transmit)}
-                        if {p}target[m] >= 0:
-                            memory[{p}target[m] * batch + trial] += sent
-                        else:
-                            row = (k + {p}dendritic[m]) % depth
-                            pending[row, {p}slot[m] * batch + trial] += sent""".splitlines()
-    lines += [f"{deeper}{_own(a.target)} = {_text(a.value)}" for a in block]
+        inner += f"""\
+sent = {_text(rule.transmit)}
+if {p}target[m] >= 0:
+    memory[{p}target[m] * batch + trial] += sent
+else:
+    row = (k + {p}dendritic[m]) % depth
+    pending[row, {p}slot[m] * batch + trial] += sent""".splitlines()
+    inner += [f"{_own(a.target)} = {_text(a.value)}" for a in block]
+    inner += _store_synapse(r, rule, written)
+    lines += [f"{deeper}{line}" for line in inner]
+    if side == "pre" and later:
+        lines.append(f"{deep}{p}since[owner] = k")
+    return lines + [f"{deep}{line}" for line in _store(r, rule, side, seen)]
+
+
+def _store(r: int, rule: RuleModel, side: str, seen: Iterable[str]) -> list[str]:
+    """The variables of an owner, after its spike in step k."""
+    here = [(j, v) for j, v in enumerate(variables_at(rule, side)) if v in seen]
+    lines = [f"r{r}_{side}{j}[owner] = {_own(v)}" for j, v in here]
+    return [*lines, f"r{r}_{side}_last[owner] = k"] if here else []
+
+
+def _note(r: int, rule: RuleModel) -> list[str]:
+    """A postsynaptic spike is written down, and the owner's own variables are brought up to it."""
+    p = f"r{r}_"
+    post = variables_at(rule, "post")
+    block = [a for a in rule.on_post if a.target in post]
+    seen = {*post} if noted(rule) else {*_read(block), *(a.target for a in block)}
+    lines = _load(r, rule, "post", "owner", seen, "{}_")
+    lines += [f"{p}event_trace[{j}, owner, {p}events[owner]] = {_own(v)}"
+              for j, v in enumerate(noted(rule))]  # fmt: skip
     lines += [
-        f"{deeper}{p}state[a, {j}] = {_own(v)}"
-        for j, v in enumerate(own)
-        if v in written or v in lazy
+        f"{p}event_step[owner, {p}events[owner]] = k",
+        f"{p}events[owner] += 1",
+        f"if {p}events[owner] == {p}event_step.shape[1]:",
+        f"    {p}full[0] = True",
     ]
-    if "w" in written:
-        lines.append(f"{deeper}{p}weight[a] = w_")
-    if any(v in seen for v in mine):
-        lines += [f"{deep}{stored(v, 'owner')} = {_own(v)}" for v in mine if v in seen]
-        lines.append(f"{deep}{p}{side}_last[owner] = k")
-    return lines
+    if "t" in _read(block):
+        lines.append(f"{_own('t')} = k * dt")
+    lines += [f"{_own(a.target)} = {_text(a.value)}" for a in block]
+    return [*lines, *_store(r, rule, "post", seen), f"{p}post_last[owner] = k"]
 
 
 def _receive(g: int, model: NeuronModel, rules: Sequence[RuleKey]) -> list[str]:

@@ -4,6 +4,7 @@ Synapses are sparse and event-driven; nothing is allocated inside the time loop.
 many trials as keep the state of their neurons in the processor's cache; batches run in threads.
 """
 
+import dataclasses
 import functools
 import hashlib
 import importlib.util
@@ -30,18 +31,17 @@ def run(job: Job, *, threads: int = 1) -> list[Trial]:
     """Simulate every trial. threads: how many batches of trials run at the same time."""
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads must be a whole number, at least 1; got {threads!r}.")
-    plan = make_plan(job.circuit, job.dt)
+    shared = _Shared(make_plan(job.circuit, job.dt), job)
     step = _kernel(
         kernel.kernel_source(
-            [g.model for g in plan.groups],
-            [(p.model, p.group) for p in plan.plastic],
+            [arrays.group.model for arrays in shared.groups],
+            shared.rules,
             noise=any(drive.noise for drive in job.drives),
         )
     )
-    shared = _Shared(plan, job)
     synapses = sum(p.owner.size for p in shared.plastic)
     many = len(job.drives)
-    fitting = min(_NEURONS // max(plan.neurons, 1), _SYNAPSES // max(synapses, 1))
+    fitting = min(_NEURONS // max(shared.plan.neurons, 1), _SYNAPSES // max(synapses, 1))
     size = max(1, min(fitting, -(-many // threads)))
     batches = [job.drives[i : i + size] for i in range(0, many, size)]
     if threads == 1 or len(batches) == 1:
@@ -71,28 +71,30 @@ def _kernel(source: str) -> Callable[..., int]:
 
 
 def _buckets(
-    delay: Index, instance: Index, source: Index, sources: int
+    delay: Index, instance: Index, source: Index, sources: int, sort: bool = True
 ) -> tuple[Index | None, Index, Index, Index, Index]:
     """Order synapses by delay, rule instance and source.
 
     Returns (order, bucket of each synapse, delay of each bucket, instance of each bucket,
     first[bucket, source]); the synapses of a source in a bucket are order[first[b, s]:first[b, s +
-    1]]. order is None where they come in order.
+    1]]. order is None where they come in order, or where it is not asked for.
     """
     instances = int(instance.max(initial=0)) + 1
     kind: Index = instance  # and of the delay, unless all are equal
     lowest = int(delay.min()) if delay.size else 0
     if delay.size and int(delay.max()) > lowest:
         kind, lowest = delay.astype(np.int64) * instances + instance, 0
-    present: Index = np.unique(kind)
+    present: Index = np.unique(kind).astype(np.int64)
     bucket: Index = np.zeros(kind.shape, np.int32)
     if present.size > 1:
         bucket = np.searchsorted(present, kind).astype(np.int32)
-    present += np.asarray(lowest * instances, present.dtype)
+    present += lowest * instances
     small = present.size * sources < 2**31
-    flat = bucket.astype(np.int32 if small else np.int64) * sources + source
+    flat: Index = bucket.astype(np.int32) if small else bucket.astype(np.int64)
+    flat = flat * sources + source
     # A stable sort is quick where the synapses come almost sorted, as they do
-    order = None if (flat[1:] >= flat[:-1]).all() else np.argsort(flat, kind="stable")
+    in_order = not sort or bool((flat[1:] >= flat[:-1]).all())
+    order = None if in_order else np.argsort(flat, kind="stable")
     count = np.bincount(flat, minlength=present.size * sources).reshape(present.size, sources)
     first = np.zeros((present.size, sources + 1), np.int64)
     np.cumsum(count, axis=1, out=first[:, 1:])
@@ -108,11 +110,14 @@ class _Shared:
     """What all trials read: synapses in the kernel's order, record lists."""
 
     def __init__(self, plan: Plan, job: Job) -> None:
-        self.plan, self.job = plan, job
+        self.job = job
+        # The plan without the synapses, which are not needed twice
+        self.plan = dataclasses.replace(plan, static=_NO_SYNAPSES, plastic=())
+        self.rules = [(p.model, p.group) for p in plan.plastic]
         self.groups = [_GroupArrays(plan, group) for group in plan.groups]
         sizes = [arrays.initial.size for arrays in self.groups]
         self.begin = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-        target = self._targets()
+        target = self._targets(plan)
         self.plastic = [_PlasticArrays(plan, p, job.dt, target) for p in plan.plastic]
         self.depth = 1 + max((int(p.dendritic.max(initial=0)) for p in self.plastic), default=0)
         self.states: list[list[tuple[int, int]]] = [[] for _ in plan.groups]
@@ -128,16 +133,16 @@ class _Shared:
         for name in job.weights:
             r, members = plan.plastic_at[name]
             begin = len(self.weights[r])
-            self.weights[r] += self.plastic[r].places(members).tolist()
+            places = np.arange(self.plastic[r].owner.size)[self.plastic[r].places(members)]
+            self.weights[r] += places.tolist()
             self.weight_columns[name] = (r, slice(begin, len(self.weights[r])))
 
-    def _targets(self) -> Index:
+    def _targets(self, plan: Plan) -> Index:
         """Where in the memory of all states each input slot adds to; -1 where it waits."""
-        target = np.full(self.plan.slots, -1)
-        rules = [(p.model, p.group) for p in self.plan.plastic]
-        for g, group in enumerate(self.plan.groups):
+        target = np.full(plan.slots, -1)
+        for g, group in enumerate(plan.groups):
             for receptor, variable in group.model.receptors.items():
-                if not kernel.waits(g, group.model, variable, rules):
+                if not kernel.waits(g, group.model, variable, self.rules):
                     first = self.begin[g] + group.model.variables.index(variable) * group.size
                     slot = group.slots[receptor]
                     target[slot : slot + group.size] = first + np.arange(group.size)
@@ -211,8 +216,8 @@ def _static(static: Static, first_slot: int, size: int, sources: int) -> list[An
 
 
 class _PlasticArrays:
-    """The synapses of one plastic list in the kernel's order: 20 bytes each, or less, and what
-    variables the rule keeps for each; everything else is kept once an owner, see `kernel`."""
+    """The synapses of one plastic list in the kernel's order: 12 bytes each (20 where on_post runs
+    at once), and the variables that a rule keeps for each; the rest is kept once an owner."""
 
     def __init__(self, plan: Plan, p: Plastic, dt: float, target: Index) -> None:
         order, bucket, self.pre_delay, self.pre_instance, self.pre_first = _buckets(
@@ -222,13 +227,14 @@ class _PlasticArrays:
         if order is not None:
             self.position = np.empty(order.size, np.int32)
             self.position[order] = np.arange(order.size, dtype=np.int32)
-        source = _ordered(bucket * np.int32(plan.source_count) + p.pre, order, np.int32)
+        source_bucket = bucket
         post = _ordered(p.post, order, np.int32)
         post_order, bucket, self.post_delay, self.post_instance, self.post_first = _buckets(
             _ordered(p.dendritic, order, np.int32),
             _ordered(p.instance, order, np.int32),
             post,
             plan.neurons,
+            sort=bool(p.model.on_post) and not kernel.deferred(p.model),
         )
         self.owner = bucket * np.int32(plan.neurons) + post
         self.instance = np.repeat(self.post_instance, plan.neurons)
@@ -240,12 +246,13 @@ class _PlasticArrays:
         direct = target[np.clip(self.slot, 0, plan.slots - 1)]
         self.target = np.where(self.dendritic > 0, -1, direct)
         self.post_synapse = self.post_source = np.zeros(0, np.int32)
-        if p.model.on_post:
+        if p.model.on_post and not kernel.deferred(p.model):
             if post_order is None:
                 post_order = np.arange(post.size)
             self.post_synapse = post_order.astype(np.int32)
             if kernel.variables_at(p.model, "pre"):
-                self.post_source = source[post_order]
+                source = source_bucket * np.int32(plan.source_count) + p.pre
+                self.post_source = _ordered(source, order, np.int32)[post_order]
         self.weight = _ordered(p.weight, order, np.float64)
         names = kernel.parameter_names(p.model)
         instances = p.first.size
@@ -256,23 +263,23 @@ class _PlasticArrays:
         for j, variable in enumerate(p.model.variables):
             if variable in p.model.decay:
                 self.decay[:, j] = np.exp(-dt / p.parameters[p.model.decay[variable]])
-        taus = [p.parameters[tau] for tau in p.model.decay.values()]
-        constants, row = np.unique(np.array(taus), return_inverse=True)
+        decays = {v: p.parameters[tau] for v, tau in p.model.decay.items()}
+        constants = np.unique(np.concatenate([np.zeros(0), *decays.values()]))
         self.table = np.exp(-np.arange(_TABLE) * dt / constants[:, None])
         self.row = np.zeros((instances, len(p.model.variables)), np.int64)
-        for tau_row, variable in zip(row.reshape(len(taus), -1), p.model.decay, strict=True):
-            self.row[:, p.model.variables.index(variable)] = tau_row
+        for variable, taus in decays.items():
+            j = p.model.variables.index(variable)
+            self.row[:, j] = np.searchsorted(constants, taus)
         self.kept = {level: kernel.variables_at(p.model, level) for level in _LEVELS}
+        self.deferred, self.noted = kernel.deferred(p.model), len(kernel.noted(p.model))
         self.lazy = any(v in p.model.decay for v in self.kept["synapse"])
         self.lazy = self.lazy and not p.model.continuous
         self.owners = (self.pre_delay.size * plan.source_count, self.local.size)
         self.signals = [np.array(names)[self.instance] for names in p.signals.values()]
 
-    def places(self, members: slice) -> Index:
+    def places(self, members: slice) -> Index | slice:
         """Where in the kernel's order synapses of the plan's order stand."""
-        if self.position is None:
-            return np.arange(members.start, members.stop)
-        return self.position[members]
+        return members if self.position is None else self.position[members]
 
     def _columns(self, signals: Sequence[dict[str, tuple[int, int]]]) -> Index:
         """The column of each signal, for each trial and postsynaptic owner."""
@@ -304,8 +311,13 @@ class _PlasticArrays:
             np.zeros(batch * size if self.lazy else 0, np.int64),
             np.zeros((len(self.kept["pre"]), batch * pre)),
             np.zeros(batch * pre if self.kept["pre"] else 0, np.int64),
+            np.zeros(batch * pre if self.deferred else 0, np.int64),
             np.zeros((len(self.kept["post"]), batch * post)),
-            np.zeros(batch * post if self.kept["post"] else 0, np.int64),
+            np.full(batch * post if self.deferred or self.kept["post"] else 0, -1, np.int64),
+            np.zeros(batch * post if self.deferred else 0, np.int32),
+            np.zeros((batch * post if self.deferred else 0, _EVENTS), np.int32),
+            np.zeros((self.noted, batch * post if self.deferred else 0, _EVENTS)),
+            np.zeros(1, np.bool_),
             self.owner,
             self.target,
             self.slot,
@@ -327,6 +339,10 @@ class _PlasticArrays:
 
 
 _LEVELS = ("pre", "post", "synapse")
+_NONE = np.zeros(0, np.int32)
+_NO_SYNAPSES = Static(_NONE, _NONE, np.zeros(0), _NONE)
+_EVENTS = 32
+"""Postsynaptic spikes that an owner may write down before synapses must catch up."""
 _TABLE = 4096
 """Steps for which the decay of traces is tabulated; after more, it is computed."""
 
