@@ -646,6 +646,62 @@ def bench_rules(
         typer.echo(report(result))
 
 
+@bench_app.command("spiking")
+def bench_spiking(
+    workload: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="latch, sweep, cuba, stdp, recurrent, big, big-10000, big-5000, scaling; "
+            "repeatable. All where left out.",
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Measurements of each system.")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Short runs of small networks.")] = False,
+    no_compile: Annotated[
+        bool, typer.Option("--no-compile", help="Brian2's numpy target alone: no C++ compiler.")
+    ] = False,
+    torch: Annotated[bool, typer.Option("--torch", help="Time the torch engine too.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw time over synaptic events.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Time spiking circuits next to the same in plain Brian2, and compare spikes and weights."""
+    from neuroflip.bench.spiking import bench, draw_scaling, report
+    from neuroflip.figures import check_path
+
+    names = workload or []
+    if plot is not None:
+        check_path(plot)
+        names = names and [*names, "scaling"]
+    result = bench(
+        names, rounds, quick, not no_compile, torch, lambda text: typer.echo(text, err=True)
+    )
+    if plot is not None:
+        draw_scaling(result, plot)
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(report(result))
+
+
+@app.command()
+def fig(
+    which: Annotated[str, typer.Argument(metavar="N|all", help="A number from 1 to 13, or all.")],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Short training: minutes for all figures.")
+    ] = False,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write.")] = Path("figures"),
+) -> None:
+    """Draw a figure of the founding paper anew, and write down every number in it."""
+    from neuroflip.sims.paper.figures import FIGURES, draw
+
+    names = sorted(FIGURES) if which == "all" else [_value(which, int, "N")]
+    for number in names:
+        typer.echo(str(draw(number, quick, out)))
+
+
 @contextmanager
 def _reported() -> Iterator[None]:
     """Errors of the library as one line and exit status 2, warnings as one line each."""

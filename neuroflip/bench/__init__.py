@@ -1,0 +1,1 @@
+"""Measurements of the spiking engines next to Brian2: `neuroflip bench spiking`."""

@@ -1,0 +1,1 @@
+"""The founding paper redone: Bhat & Kayathwal, "Flip Flops in Neural Models"."""
