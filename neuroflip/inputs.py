@@ -5,8 +5,9 @@ trial and the input's name, so every engine is handed the same.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,12 +97,29 @@ def resolve(
                 raise ValueError(
                     f"circuit {circuit.name!r} has no input {name!r}; {nearest(str(name), known)}"
                 )
-    return [_drive(circuit, given, steps, dt, seed, trial) for trial, given in enumerate(each)]
+    made: dict[tuple[str, int], Any] = {}
+    return [
+        _drive(circuit, given, steps, dt, seed, trial, made) for trial, given in enumerate(each)
+    ]
 
 
 def _drive(
-    circuit: Circuit, given: Mapping[str, Any], steps: int, dt: float, seed: int, trial: int
+    circuit: Circuit,
+    given: Mapping[str, Any],
+    steps: int,
+    dt: float,
+    seed: int,
+    trial: int,
+    made: dict[tuple[str, int], Any],
 ) -> Drive:
+    """The drive of one trial. made: what was made of the same objects for other trials."""
+
+    def once(name: str, make: Callable[[], Any]) -> Any:
+        key = (name, id(given[name]))
+        if key not in made:
+            made[key] = make()
+        return made[key]
+
     events = {}
     currents: dict[str, Array] = {}
     signals: dict[str, Array] = {}
@@ -109,8 +127,9 @@ def _drive(
     for item in circuit.inputs:
         where = f"inputs[{item.name!r}]"
         if isinstance(item, SignalInput):
+            width = circuit.signal_width(item)
             signals[item.name] = (
-                _waveform(given[item.name], steps, circuit.signal_width(item), dt, where, "1")
+                once(item.name, partial(_waveform, given[item.name], steps, width, dt, where, "1"))
                 if item.name in given
                 else np.zeros((steps, 1))
             )
@@ -126,11 +145,14 @@ def _drive(
         elif isinstance(item, CurrentInput):
             if item.name in given:
                 size = circuit.population(item.target).size
-                wave = _waveform(given[item.name], steps, size, dt, where, "A")
+                make = partial(_waveform, given[item.name], steps, size, dt, where, "A")
+                wave = once(item.name, make)
                 total = currents.get(item.target)
                 currents[item.target] = wave if total is None else total + wave
         elif item.name in given:
-            events[item.name] = _events(given[item.name], item, steps, dt, where)
+            events[item.name] = once(
+                item.name, partial(_events, given[item.name], item, steps, dt, where)
+            )
         elif isinstance(item, PoissonInput):
             events[item.name] = _poisson(item, steps, dt, seed, trial)
         else:

@@ -34,8 +34,17 @@ def noise_keys(seed: int, trial: int, name: str, size: int) -> Keys:
     dtype('uint64')
     """
     digest = hashlib.sha256(f"{seed} {trial} {name}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest, "little"))
-    return rng.integers(0, 2**64, size, dtype=np.uint64)
+    return _mixed(np.uint64(int.from_bytes(digest[:8], "little")), np.arange(size, dtype=np.uint64))
+
+
+def _mixed(key: Any, k: Keys) -> Keys:
+    """Outputs k of the SplitMix64 generators that start from these keys."""
+    with np.errstate(over="ignore"):
+        z = key + (k + np.uint64(1)) * np.uint64(GOLDEN)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
+    found: Keys = z ^ (z >> np.uint64(31))
+    return found
 
 
 def normals(keys: Keys, start: int, stop: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -46,11 +55,7 @@ def normals(keys: Keys, start: int, stop: int) -> np.ndarray[Any, np.dtype[np.fl
     True
     """
     steps = np.arange(start, stop, dtype=np.uint64)[:, None]
-    with np.errstate(over="ignore"):
-        z = keys[None, :] + ((steps >> np.uint64(1)) + np.uint64(1)) * np.uint64(GOLDEN)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
-    z ^= z >> np.uint64(31)
+    z = _mixed(keys[None, :], steps >> np.uint64(1))
     radius = np.sqrt(-2 * np.log(((z >> np.uint64(32)) + 0.5) * 2.0**-32))
     angle = (z & np.uint64(0xFFFFFFFF)) * (2 * np.pi * 2.0**-32)
     found: np.ndarray[Any, np.dtype[np.float64]]

@@ -366,14 +366,17 @@ def _inputs(plan: Plan, drives: Sequence[Drive], steps: int) -> tuple[Index, Ind
 def _waves(plan: Plan, drives: Sequence[Drive]) -> tuple[Array, Index]:
     """Injected currents as columns, and the column of each neuron and trial; 0 is no current."""
     columns: list[Array] = []
+    at: dict[int, int] = {}  # trials may share a wave
     channel = np.zeros((plan.neurons, len(drives)), np.int64)
     width = 1
     for b, drive in enumerate(drives):
         for population, wave in drive.currents.items():
+            if id(wave) not in at:
+                at[id(wave)] = width
+                columns.append(wave)
+                width += wave.shape[1]
             start, size = plan.sources[population]
-            channel[start : start + size, b] = width + np.arange(size) % wave.shape[1]
-            columns.append(wave)
-            width += wave.shape[1]
+            channel[start : start + size, b] = at[id(wave)] + np.arange(size) % wave.shape[1]
     if not columns:
         return np.zeros((1, 1)), channel
     return np.concatenate([np.zeros((len(columns[0]), 1)), *columns], axis=1), channel
