@@ -60,8 +60,12 @@ def test_every_data_file_is_installed() -> None:
                 continue
             if any((ROOT / folder / p).is_symlink() for p in inside.parents if p != Path()):
                 continue
-            package = ".".join((name, *inside.parent.parts))
-            assert any(path.match(pattern) for pattern in named.get(package, [])), inside
+            assert any(  # by its own package, or by one above it
+                Path(*inside.parts[depth:]).match(pattern) and pattern.count("/") == below
+                for depth in range(len(inside.parts))
+                for pattern in named.get(".".join((name, *inside.parts[:depth])), [])
+                for below in [len(inside.parts) - depth - 1]
+            ), inside
 
 
 @pytest.mark.parametrize("link", ["rules", "sims"])

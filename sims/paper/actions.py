@@ -215,7 +215,9 @@ def figure_5(job: Job) -> Drawn:
         label="logistic regression\non statistics (test)",
     )  # fmt: skip
     numbers["watch"]["baseline, test"] = watch["baseline"]
-    left.set_title("7 exercises with a smartwatch,\nin place of UCF11; a new person", fontsize=10)
+    left.set_title(
+        "7 exercises with a smartwatch,\nin place of UCF11; people not trained on", fontsize=10
+    )
     right.set_title("12 orders of two motions of a shape,\nnew clips", fontsize=10)
     left.set_ylabel("accuracy on the people tested")
     right.set_ylabel("validation accuracy")

