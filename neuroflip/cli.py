@@ -668,7 +668,8 @@ def bench_spiking(
     as_json: _Json = False,
 ) -> None:
     """Time spiking circuits next to the same in plain Brian2, and compare spikes and weights."""
-    from neuroflip.bench.spiking import bench, draw_scaling, report
+    from neuroflip.bench.spiking import bench
+    from neuroflip.bench.spiking_report import draw_scaling, report
     from neuroflip.figures import check_path
 
     names = workload or []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neuroflip as nf
-from neuroflip.bench import spiking
+from neuroflip.bench import spiking, spiking_report
 from neuroflip.bench.workloads import (
     WORKLOADS,
     draw_recurrent,
@@ -180,7 +180,7 @@ def test_geometric_mean() -> None:
 
 
 def test_report() -> None:
-    text = spiking.report(_result())
+    text = spiking_report.report(_result())
     for part in (
         "the ratios mean nothing",
         "big: a network, 0.2 s, 12.5 Hz",
@@ -199,7 +199,7 @@ def test_report() -> None:
 
 def test_scaling_is_drawn(tmp_path: Any) -> None:
     result = _result()
-    figure = spiking.draw_scaling(result, tmp_path / "scaling.svg")
+    figure = spiking_report.draw_scaling(result, tmp_path / "scaling.svg")
     labels = [line.get_label() for line in figure.axes[0].lines]
     assert labels == [
         "neuroflip",
@@ -209,7 +209,7 @@ def test_scaling_is_drawn(tmp_path: Any) -> None:
     ]
     assert (tmp_path / "scaling.svg").stat().st_size > 1000
     with pytest.raises(ValueError, match='no "scaling"'):
-        spiking.draw_scaling(result | {"scaling": None})
+        spiking_report.draw_scaling(result | {"scaling": None})
 
 
 def test_wrong_arguments_are_refused() -> None:
@@ -235,5 +235,5 @@ def test_bench() -> None:
     rows = result["scaling"]["rows"]
     assert [row["neurons"] for row in rows] == [500, 1500, 5000]
     assert all(row["ns_per_event"] > 0 for row in rows)
-    assert spiking.report(result)
+    assert spiking_report.report(result)
     assert lines[-1].startswith("scaling: ")
