@@ -130,7 +130,7 @@ RuleKey = tuple[RuleModel, int | None]
 
 def group_arguments(g: int, model: NeuronModel) -> list[str]:
     """Names of the arguments that group g adds to the kernel, in order."""
-    names = [f"g{g}_{name}" for name in ("offset", "state", "constants", "first", "segment",
+    names = [f"g{g}_{name}" for name in ("offset", "state", "constants", "first", "kind", "segment",
                                          "refractory", "free", "injected", "channel", "slots",
                                          "record", "trace")]  # fmt: skip
     for j in range(len(model.receptors)):
@@ -176,6 +176,7 @@ def kernel_source(
         add(f"    r{r}_size = r{r}_owner.size")
         add(f"    r{r}_pre_size = r{r}_pre_delay.size * (r{r}_pre_first.shape[1] - 1)")
         add(f"    r{r}_post_size = r{r}_member.size")
+    add("    bound, stale = -inf, True")
     add("    room = 0")
     for g in range(len(groups)):
         add(f"    room += g{g}_segment.size * batch")
@@ -196,6 +197,9 @@ def kernel_source(
                 "r{0}_weight[r{0}_record[j]]"
             )  # fmt: skip
             add(f"                {kind}{n}_trace[k // every, j] = {source.format(n)}")
+    add("        if stale:")
+    add("            bound = -closest.max()")
+    add("            stale = False")
     add("        now = k % depth")
     add("        step = float(k)")
     if any(rule.signals for rule, _ in rules):
@@ -275,39 +279,52 @@ def _text(expression: eq.Expression) -> str:
 
 
 def _update(g: int, model: NeuronModel, noise: bool) -> list[str]:
-    deep, deeper = " " * 12, " " * 16
+    deep = " " * 12
     lines = [
         "        if wave.shape[1] > 1:",
         f"{deep}row = k % wave.shape[0]",
         f"{deep}for i in range(g{g}_injected.size):",
         f"{deep}    g{g}_injected[i] = wave[row, g{g}_channel[i]]",
         f"        g{g}_begin = position",
-        f"        for p in range(g{g}_refractory.size):",
+        f"        for block in range(g{g}_kind.size):",
+        f"{deep}p = g{g}_kind[block]",
     ]
     lines += [
         f"{deep}{_own(c)} = g{g}_constants[p, {j}]" for j, c in enumerate(model.needed_constants())
     ]
-    # Unsigned, or each index would be tested for being negative
-    lines.append(f"{deep}for i in range(uint64(g{g}_first[p]), uint64(g{g}_first[p + 1])):")
-    lines += [f"{deeper}{_own(v)} = g{g}_x{j}[i]" for j, v in enumerate(model.variables)]
-    lines.append(f"{deeper}{_own(INJECTED)} = g{g}_injected[i]")
-    if noise:
-        lines.append(f"{deeper}{_own(INJECTED)} += noise[k & 1, uint64(g{g}_offset * batch) + i]")
-    lines.append(f"{deeper}active = step >= g{g}_free[i]")
-    if any(NOT_REFRACTORY in a.value.names for a in model.update):
-        lines.append(f"{deeper}{_own(NOT_REFRACTORY)} = 1.0 if active else 0.0")
-    for a in model.update:
-        held = f" if active else {_own(a.target)}" if a.target in model.held else ""
-        value = f"({_text(a.value)}){held}" if held else _text(a.value)
-        lines.append(f"{deeper}{_own(a.target)} = {value}")
-    lines += [f"{deeper}g{g}_x{j}[i] = {_own(v)}" for j, v in enumerate(model.variables)]
     lines += f"""\
-                distance[i] = ({_text(model.margin)}) if active else -inf
-            b = 0
-            for i in range(g{g}_first[p], g{g}_first[p + 1]):
-                if distance[i] > -closest[b]:
-                    closest[b] = min(closest[b], abs(distance[i]))
-                    if distance[i] > 0:
+            close = 0
+            origin = uint64(g{g}_first[block])  # signed, each index would be tested for its sign
+            for i in range(origin, uint64(g{g}_first[block + 1])):""".splitlines()
+    inner = [f"{_own(v)} = g{g}_x{j}[i]" for j, v in enumerate(model.variables)]
+    inner.append(f"{_own(INJECTED)} = g{g}_injected[i]")
+    if noise:
+        inner.append(f"{_own(INJECTED)} += noise[k & 1, uint64(g{g}_offset * batch) + i]")
+    inner.append(f"active = step >= g{g}_free[i]")
+    if any(NOT_REFRACTORY in a.value.names for a in model.update):
+        inner.append(f"{_own(NOT_REFRACTORY)} = 1.0 if active else 0.0")
+    for a in model.update:
+        value = _text(a.value)
+        if a.target in model.held:
+            value = f"({value}) if active else {_own(a.target)}"
+        inner.append(f"{_own(a.target)} = {value}")
+    inner += [f"g{g}_x{j}[i] = {_own(v)}" for j, v in enumerate(model.variables)]
+    inner += [
+        f"gap = ({_text(model.margin)}) if active else -inf",
+        "distance[i - origin] = gap",
+        "close += 1 if gap > bound else 0",
+    ]
+    lines += [f"{' ' * 16}{line}" for line in inner]
+    lines += f"""\
+            if close == 0:
+                continue
+            b = g{g}_first[block] % batch
+            for i in range(g{g}_first[block], g{g}_first[block + 1]):
+                gap = distance[i - g{g}_first[block]]
+                if gap > -closest[b]:
+                    stale = stale or abs(gap) < closest[b]
+                    closest[b] = min(closest[b], abs(gap))
+                    if gap > 0:
                         g{g}_free[i] = step + g{g}_refractory[p]
                         spikes[position] = g{g}_offset + i // batch
                         trials[position] = b

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib.util
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -183,11 +184,13 @@ class _GroupArrays:
         listed = np.array(record, dtype=np.int64).reshape(-1, 1, 2)
         listed = listed * [1, batch] + np.stack([np.zeros(batch), np.arange(batch)], 1).astype(int)
         size = self.group.size * batch
+        parts = [np.arange(b, e, _BLOCK) for b, e in itertools.pairwise(self.first * batch)]
         return [
             self.group.start,
             state,
             self.constants,
-            self.first * batch,
+            np.concatenate([*parts, [size]]),
+            np.repeat(np.arange(len(parts)), [part.size for part in parts]),
             self.segment,
             self.refractory,
             np.zeros(size),
@@ -341,6 +344,8 @@ class _PlasticArrays:
 _LEVELS = ("pre", "post", "synapse")
 _NONE = np.zeros(0, np.int32)
 _NO_SYNAPSES = Static(_NONE, _NONE, np.zeros(0), _NONE)
+_BLOCK = 256
+"""Neurons and trials that are updated before one looks whether any is close to its threshold."""
 _EVENTS = 32
 """Postsynaptic spikes that an owner may write down before synapses must catch up."""
 _TABLE = 4096
@@ -422,11 +427,10 @@ def _batch(step: Callable[..., int], shared: _Shared, drives: Sequence[Drive]) -
     signal, signal_at = _signals(drives)
     first_spike = np.zeros(job.steps + 1, np.int64)
     closest = np.full(batch, np.inf)
-    largest = max((g.size for g in plan.groups), default=0)
     memory = np.zeros(shared.begin[-1] * batch)  # the state of all groups
     pending = np.zeros((shared.depth, plan.slots * batch))
     fixed: list[Any] = [input_spikes, input_trials, first_input, wave, memory, pending, closest]
-    fixed += [np.zeros(largest * batch), signal, *_noise(plan, drives)]
+    fixed += [np.zeros(_BLOCK), signal, *_noise(plan, drives)]
     states, weights = [], []
     for g, arrays in enumerate(shared.groups):
         state = memory[shared.begin[g] * batch : shared.begin[g + 1] * batch]
