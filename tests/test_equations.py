@@ -2,6 +2,7 @@
 
 import ast
 import math
+import operator
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -82,7 +83,9 @@ def evaluations(text: str, values: Mapping[str, float]) -> dict[str, Any]:
         "numpy scalar": eval(code, dict(NUMPY), dict(values)),
         "torch": eval(code, dict(FUNCTIONS), tensors),
         "scalar": eval(
-            emit(expression, "scalar"), {"__builtins__": {}, **PYTHON, "where": None}, dict(values)
+            emit(expression, "scalar"),
+            {"__builtins__": {}, **PYTHON, "where": None, "power": operator.pow},
+            dict(values),
         ),
         "brian2": eval(
             emit(expression, "brian2"), {"__builtins__": {}, **BRIAN2}, dict(values)
@@ -541,6 +544,8 @@ def test_numba_gives_the_value_that_python_gives() -> None:
         "def clip(x, low, high):\n    return low if x < low else (high if x > high else x)\n"
         "@numba.njit(inline='always')\n"
         "def exprel(x):\n    return 1.0 if abs(x) < 1e-300 else expm1(x) / x\n"
+        "@numba.njit(inline='always')\n"
+        "def power(x, y):\n    return x**y\n"
     )
     lines = [
         f"    out[{i}] = {emit(parse_expression(t, NAMES), 'scalar')}" for i, t in enumerate(texts)

@@ -85,7 +85,7 @@ def test_mean_field_without_noise_is_that_of_the_latch() -> None:
 
 
 def test_all_engines_agree() -> None:
-    report = nf.compare(mutual_pools(8), {"S": [0.01], "R": [0.06]}, duration=0.1)
+    report = nf.compare(mutual_pools(8), {"S": [0.01], "R": [0.06]}, duration=0.1, seed=1)
     assert report.ok and report.spikes["brian2"] > 20, report
 
 

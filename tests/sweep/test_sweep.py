@@ -50,9 +50,9 @@ def test_trials_are_averaged() -> None:
     def build() -> nf.Circuit:
         return noisy_latch(300 * pA)
 
-    run = {**RUN, "inputs": [{"S": [20 * ms]}, {"S": [20 * ms], "R": [60 * ms]}]}
+    run = {**RUN, "inputs": [{"S": [20 * ms]}, {"S": [20 * ms], "R": [60 * ms]}], "seed": 4}
     row = sweep(build, {}, n_jobs=1, **run).iloc[0]
-    rec = nf.simulate(build(), seed=int(row.seed), **run)
+    rec = nf.simulate(build(), **{**run, "seed": int(row.seed)})
     assert row.bit_Q == 0.5 == np.mean([rec.bit("Q", trial)[1][-1] for trial in (0, 1)])
     assert row.rate_Q == rec.spikes["Q"].size / 0.1 / 2
 

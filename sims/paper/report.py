@@ -1,0 +1,104 @@
+"""docs/paper.md: every item of the founding paper, what it says, what its stored numbers say, what
+ours say, and a verdict. Numbers of the page are computed from the stored tables.
+
+    python -m neuroflip.sims.paper.report > docs/paper.md
+
+`items` has the words, the other files named report_ the numbers.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from neuroflip.sims.paper import report_claims as claims
+from neuroflip.sims.paper import report_experiments as experiments
+from neuroflip.sims.paper import report_plasticity as plasticity
+from neuroflip.sims.paper.experiments import RESULTS
+from neuroflip.sims.paper.items import FAILS, HOLDS, ITEMS, NEVER, NOT_RUN, Item
+from neuroflip.sims.paper.report_tables import ENOUGH, Found, Tables, grid
+
+_SYSTEMS = (experiments.s2, experiments.s3, experiments.s4, plasticity.s11)
+_EXPERIMENTS = (
+    experiments.e1, experiments.e2, experiments.e3, experiments.e4, experiments.e5, experiments.e6,
+    plasticity.e7, experiments.e14, experiments.e15, experiments.e16,
+)  # fmt: skip
+_CLAIMS = (
+    claims.c1, claims.c2, claims.c3, claims.c4, claims.c5, claims.c6, claims.c7, claims.c8,
+    claims.c9, plasticity.c10, plasticity.c11, plasticity.c12, claims.c20,
+)  # fmt: skip
+_WORK = (claims.w2, plasticity.w3, plasticity.w5, plasticity.w6)
+COMPUTED: Mapping[str, Callable[[Tables], Found]] = {
+    f.__name__.upper(): f for f in _SYSTEMS + _EXPERIMENTS + _CLAIMS + _WORK
+}
+"""By item, what computes its numbers."""
+
+HEAD = f"""# The founding paper, item by item
+
+Bhat & Kayathwal, *Flip Flops in Neural Models*: what it says, what its authors' stored results say
+(one seed each), what ours say, and a verdict. This page is written by
+
+    python -m neuroflip.sims.paper.report > docs/paper.md
+
+from `sims/paper/published.json` and `sims/paper/results/`; every result in it is computed from
+these, or counted in the models. After a command below has been run, run it again.
+
+- **{HOLDS}**, **{FAILS}**: by our numbers, mean ± standard deviation, {ENOUGH} seeds or more, or by
+  the tests named.
+- **{NEVER}**: neither the authors' experiments nor ours, on their data, can tell.
+- **{NOT_RUN}**: the command is there and its results are not. *Partial* says what is: fewer seeds,
+  some of the experiments, or other data. Nothing on stand-in data counts as a reproduction.
+
+p is two-sided, of the exact sign-flip test over paired seeds, and d the effect in standard
+deviations of the paired differences. Significant is p < 0.01 and, where there are too few seeds for
+that, the least p that they allow: 0.0625 with five.
+"""
+
+
+def found(item: Item, tables: Tables) -> Found:
+    """All that is said of an item."""
+    computed = COMPUTED[item.number](tables) if item.number in COMPUTED else Found()
+    return Found(
+        computed.theirs or item.theirs,
+        computed.ours or item.ours,
+        computed.verdict or item.verdict,
+    )
+
+
+def page(tables: Tables | None = None) -> str:
+    """The page, in Markdown."""
+    tables = tables or Tables()
+    entries = {item: found(item, tables) for item in ITEMS}
+    lines = [HEAD, grid(["item", "", "verdict"], [
+        [f"[{i.number}](#{i.number.lower()})", i.title, each.verdict]
+        for i, each in entries.items()
+    ])]  # fmt: skip
+    for item, each in entries.items():
+        lines += [
+            f'\n<a id="{item.number.lower()}"></a>\n\n## {item.number}. {item.title}\n',
+            f"**The paper:** {item.says}\n",
+            f"**Its stored numbers:** {each.theirs.strip()}\n",
+            f"**Ours:** {each.ours.strip()}\n",
+            f"**Verdict: {each.verdict}.**\n",
+        ]
+    text = "\n".join(lines)
+    text = text.replace(":** |", ":**\n\n|").replace(" +- ", " ± ")
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Print the page."""
+    parser = argparse.ArgumentParser(description="Write docs/paper.md from the stored tables.")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of our tables")
+    parser.add_argument("--out", type=Path, help="a file, instead of standard output")
+    options = parser.parse_args(given)
+    text = page(Tables(results=options.results))
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()
