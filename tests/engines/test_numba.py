@@ -1,0 +1,123 @@
+"""The compiled engine: what it keeps once for many synapses, batches of trials, memory."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuroflip as nf
+from neuroflip import rules
+from neuroflip.engines import numba as engine
+from neuroflip.engines.job import Job
+from neuroflip.engines.plan import make_plan
+from neuroflip.units import ms, mV
+
+DT = 0.1 * ms
+
+
+def by_hand(rule: rules.PairSTDP, pre: list[int], post: list[int], w: float) -> float:
+    """Multiplicative pair STDP, one spike after the other; in one step pre comes first."""
+    span, x, y, at_x, at_y = rule.w_max - rule.w_min, 0.0, 0.0, 0, 0
+    for k, is_post in sorted([(k, False) for k in pre] + [(k, True) for k in post]):
+        fallen_x = x * math.exp(-(k - at_x) * DT / rule.tau_plus)
+        fallen_y = y * math.exp(-(k - at_y) * DT / rule.tau_minus)
+        if is_post:
+            w += rule.a_plus * span * ((rule.w_max - w) / span) * fallen_x
+            y, at_y = fallen_y + 1, k
+        else:
+            w -= rule.a_minus * span * ((w - rule.w_min) / span) * fallen_y
+            x, at_x = fallen_x + 1, k
+        w = min(max(w, rule.w_min), rule.w_max)
+    return w
+
+
+def test_postsynaptic_spikes_wait_for_a_silent_synapse_however_many_they_are() -> None:
+    """More of them than an owner can write down, and silences that no table holds."""
+    rule = rules.PairSTDP(
+        tau_plus=300 * ms, tau_minus=200 * ms, a_plus=0.02, a_minus=0.03, mu_plus=1, mu_minus=1,
+        w_max=1 * mV,
+    )  # fmt: skip
+    circuit = nf.Circuit(
+        "silent",
+        [nf.Population("A", nf.DeltaLIF(refractory=1 * ms), size=2)],
+        [
+            nf.Projection("in", "A", 0.3 * mV, rule=rule),
+            nf.Projection("kick", "A", 40 * mV, pattern=nf.OneToOne()),
+        ],
+        [nf.SpikeInput("in", 2), nf.SpikeInput("kick", 2)],
+    )
+    inputs = {
+        "in": [[1 * ms, 905 * ms], [300 * ms, 310 * ms, 311 * ms]],
+        "kick": [np.arange(100, 400, 2.5) * ms, [0.2, 0.9]],
+    }
+    recorded = nf.simulate(circuit, inputs, duration=1.0, record="in->A", record_every=50 * ms)
+    plain = nf.simulate(circuit, inputs, duration=1.0)
+    post = [np.rint(train / DT).astype(int).tolist() for train in plain.trains("A")]
+    assert len(post[0]) == 120 > 3 * engine._EVENTS
+    pre = [np.rint(np.array(train) / DT).astype(int).tolist() for train in inputs["in"]]
+    expected = np.array([[by_hand(rule, a, b, 0.3 * mV) for b in post] for a in pre])
+    assert np.abs(expected - 0.3 * mV).min() > 1e-3 * mV
+    for rec in (plain, recorded):
+        np.testing.assert_allclose(rec.weights["in->A"], expected.ravel(), rtol=1e-12)
+    for row, time in zip(recorded.weight_history["in->A"], recorded.times, strict=True):
+        k = round(time / DT)
+        now = [
+            by_hand(rule, [s for s in a if s < k], [s for s in b if s < k], 0.3 * mV)
+            for a in pre
+            for b in post
+        ]
+        np.testing.assert_allclose(row, now, rtol=1e-12)
+
+
+def learner(trials: int = 7) -> dict[str, Any]:
+    circuit = nf.Circuit(
+        "learner",
+        [nf.Population("A", nf.DeltaLIF(), size=3), nf.Population("B", nf.LIF(), size=2)],
+        [
+            nf.Projection("in", "A", 3 * mV, rule=rules.TripletSTDP(w_max=6 * mV)),
+            nf.Projection("A", "B", 300e-12, "excitatory", axonal_delay=1 * ms),
+        ],
+        [nf.PoissonInput("in", rate=200, size=5), nf.NoiseInput("noise", "B", sd=3 * mV)],
+    )
+    return {"circuit": circuit, "duration": 0.2, "trials": trials, "seed": 3}
+
+
+@pytest.mark.parametrize(("neurons", "threads"), [(1, 1), (10, 1), (20, 2)])
+def test_batches_of_any_size_give_the_same(monkeypatch: Any, neurons: int, threads: int) -> None:
+    whole = nf.simulate(**learner())
+    monkeypatch.setattr(engine, "_NEURONS", neurons)
+    parts = nf.simulate(**learner(), threads=threads)
+    assert whole.spikes["A"].size > 50 and whole.spikes["B"].size > 10
+    for name in "AB":
+        assert np.array_equal(whole.spikes[name], parts.spikes[name])
+        assert np.array_equal(whole.neurons[name], parts.neurons[name])
+        assert np.array_equal(whole.trials[name], parts.trials[name])
+    assert np.array_equal(whole.weights["in->A"], parts.weights["in->A"])
+    assert whole.threshold_margin == parts.threshold_margin
+
+
+def _bytes_a_synapse(arrays: Any, synapses: int) -> float:
+    kept = [v for v in arrays if isinstance(v, np.ndarray) and v.size >= synapses]
+    return sum(v.nbytes for v in kept) / synapses
+
+
+def test_memory_of_a_synapse() -> None:
+    """24 bytes for a plastic one with a delay of its own, 12 for a static one with a common one."""
+    delay = np.random.default_rng(0).integers(1, 6, (200, 300)) * ms
+    circuit = nf.Circuit(
+        "many",
+        [nf.Population("A", nf.LIF(), size=200), nf.Population("B", nf.LIF(), size=300)],
+        [
+            nf.Projection("A", "B", 1e-12, "excitatory", axonal_delay=delay,
+                          rule=rules.PairSTDP(w_max=2e-12)),
+            nf.Projection("B", "A", 1e-12, "inhibitory", axonal_delay=1 * ms),
+        ],
+    )  # fmt: skip
+    job = Job(circuit, [], 1, DT, (), (), 1)
+    shared = engine._Shared(make_plan(circuit, DT), job)
+    [plastic] = shared.plastic
+    kept = [*vars(plastic).values(), *plastic.arguments([{}], [], np.zeros((1, 0)))]
+    unique = {id(v): v for v in kept}.values()
+    assert _bytes_a_synapse(unique, 60_000) <= 24
+    assert _bytes_a_synapse(shared.groups[0].static, 60_000) <= 12
