@@ -173,30 +173,35 @@ def _events(
             f"{where} must hold one list of spike times for each of its {item.size} sources; "
             f"got {len(given)}."
         )
-    all_steps, all_sources = [], []
-    for source, train in enumerate(given):
+    trains = [_train(train, source, where) for source, train in enumerate(given)]
+    times = np.concatenate([np.zeros(0), *trains])
+    sources = np.repeat(np.arange(len(trains)), [train.size for train in trains])
+    at = whole_steps(np.clip(times, -dt, (steps + 1) * dt), dt)
+    outside = times[(at < 0) | (at >= steps)]
+    if outside.size:
+        raise ValueError(
+            f"{where}: spike times must lie within the run, 0 to {steps * dt:g} s; "
+            f"got {float(outside[0])!r}."
+        )
+    at, sources = _sorted(at, sources)
+    twice = np.flatnonzero((at[1:] == at[:-1]) & (sources[1:] == sources[:-1]))
+    if twice.size:
+        raise ValueError(
+            f"{where}: source {sources[twice[0]]} has two spikes in the step of {dt:g} s at "
+            f"{at[twice[0]] * dt:g} s; a source sends at most one a step."
+        )
+    return at, sources
+
+
+def _train(train: Any, source: int, where: str) -> Array:
+    """The spike times of one source (s)."""
+    if type(train) is np.ndarray and train.dtype == np.float64 and np.isfinite(train.sum()):
+        times = train
+    else:
         times = as_array(train, "s", where)
-        if times.ndim != 1:
-            raise ValueError(
-                f"{where}: the times of source {source} must be a list; got {train!r}."
-            )
-        at = whole_steps(np.clip(times, -dt, (steps + 1) * dt), dt)
-        outside = times[(at < 0) | (at >= steps)]
-        if outside.size:
-            raise ValueError(
-                f"{where}: spike times must lie within the run, 0 to {steps * dt:g} s; "
-                f"got {float(outside[0])!r}."
-            )
-        at = np.sort(at)
-        twice = at[1:][at[1:] == at[:-1]]
-        if twice.size:
-            raise ValueError(
-                f"{where}: source {source} has two spikes in the step of {dt:g} s at "
-                f"{twice[0] * dt:g} s; a source sends at most one a step."
-            )
-        all_steps.append(at)
-        all_sources.append(np.full(at.size, source, np.int64))
-    return _sorted(np.concatenate(all_steps), np.concatenate(all_sources))
+    if times.ndim != 1:
+        raise ValueError(f"{where}: the times of source {source} must be a list; got {train!r}.")
+    return times
 
 
 def _sorted(steps: Index, sources: Index) -> tuple[Index, Index]:
