@@ -205,7 +205,7 @@ def _train(train: Any, source: int, where: str) -> Array:
 
 
 def _sorted(steps: Index, sources: Index) -> tuple[Index, Index]:
-    order = np.lexsort((sources, steps))
+    order = np.argsort(steps * (1 + sources.max(initial=0)) + sources, kind="stable")
     return steps[order], sources[order]
 
 

@@ -481,7 +481,7 @@ def _catch_up(r: int, rule: RuleModel) -> str:
     kept = noted(rule)
     block = [a for a in rule.on_post if kept or a.target not in variables_at(rule, "post")]
     names = ", ".join(f"{p}{name}" for name in _CATCH_UP)
-    lines = ["", "", '@numba.njit(nogil=True, error_model="numpy")']
+    lines = ["", "", '@numba.njit(nogil=True, error_model="numpy", forceinline=True)']
     lines += [f"def {p}catch_up(a, owner, other, since, n, dt, {names}):"]
     lines += [f"    {line}" for line in _parameters(r, rule, _read(block))]
     lines += [f"    {p}pre{j} = {p}pre_trace[{j}]" for j in range(len(variables_at(rule, "pre")))]

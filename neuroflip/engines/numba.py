@@ -363,7 +363,7 @@ def _inputs(plan: Plan, drives: Sequence[Drive], steps: int) -> tuple[Index, Ind
             trial.append(np.full(event_steps.size, b))
     all_steps = np.concatenate(at)
     order = np.argsort(all_steps, kind="stable")
-    first = np.searchsorted(all_steps[order], np.arange(steps + 1))
+    first = np.concatenate([[0], np.cumsum(np.bincount(all_steps, minlength=steps))])
     who_sorted = np.concatenate(who)[order].astype(np.int32)
     return who_sorted, np.concatenate(trial)[order].astype(np.int32), first
 
