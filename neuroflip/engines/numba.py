@@ -220,7 +220,8 @@ def _static(static: Static, first_slot: int, size: int, sources: int) -> list[An
 
 class _PlasticArrays:
     """The synapses of one plastic list in the kernel's order: 12 bytes each (20 where on_post runs
-    at once), and the variables that a rule keeps for each; the rest is kept once an owner."""
+    at once), 4 for their place, 8 for a batch's weights, and the variables that a rule keeps for
+    each; the rest is kept once an owner."""
 
     def __init__(self, plan: Plan, p: Plastic, dt: float, target: Index) -> None:
         order, bucket, self.pre_delay, self.pre_instance, self.pre_first = _buckets(
