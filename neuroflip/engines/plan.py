@@ -125,6 +125,8 @@ def delay_steps(delay: Array, dt: float, where: str) -> Index:
     short = delay[(delay > 0) & (delay < dt * (1 - 1e-9))]
     if short.size:
         raise ValueError(f"{where} must be 0 or at least one step of {dt:g} s; got {short[0]!r}.")
+    if delay.size and delay.max() / dt >= 2**31 - 1:
+        raise ValueError(f"{where} must be below 2**31 steps of {dt:g} s; got {delay.max()!r}.")
     steps: Index = np.floor(delay / dt + 0.5).astype(np.int32)
     return steps
 

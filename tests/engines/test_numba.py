@@ -121,3 +121,10 @@ def test_memory_of_a_synapse() -> None:
     unique = {id(v): v for v in kept}.values()
     assert _bytes_a_synapse(unique, 60_000) <= 24
     assert _bytes_a_synapse(shared.groups[0].static, 60_000) <= 12
+
+
+def test_a_delay_of_too_many_steps_is_refused() -> None:
+    cells = [nf.Population("A", nf.DeltaLIF())]
+    loop = nf.Projection("A", "A", 1 * mV, axonal_delay=3e5)
+    with pytest.raises(ValueError, match=r"axonal_delay must be below 2\*\*31 steps"):
+        nf.simulate(nf.Circuit("late", cells, [loop]), duration=1 * ms)
