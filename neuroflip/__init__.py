@@ -1,9 +1,9 @@
 """Spiking flip-flop memories, the flip-flop neuron and plasticity rules, checked against Brian2."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from neuroflip import circuits as circuits
-from neuroflip import exchange as exchange
 from neuroflip import rules as rules
 from neuroflip import units as units
 from neuroflip.circuit import Circuit as Circuit
@@ -41,6 +41,7 @@ from neuroflip.sweep import read_sweep as read_sweep
 from neuroflip.sweep import sweep as sweep
 
 if TYPE_CHECKING:
+    from neuroflip import exchange as exchange
     from neuroflip.rate import FlipFlop as FlipFlop
     from neuroflip.rate import FlipFlopCell as FlipFlopCell
     from neuroflip.spiking import SpikingFlipFlop as SpikingFlipFlop
@@ -49,7 +50,9 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """The layers, imported when first asked for, as they need torch."""
+    """What is imported when first asked for: the layers, as they need torch, and exchange."""
+    if name == "exchange":
+        return importlib.import_module("neuroflip.exchange")
     if name in ("FlipFlop", "FlipFlopCell"):
         from neuroflip import rate
 

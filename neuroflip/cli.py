@@ -76,7 +76,7 @@ _Set = Annotated[
 ]
 _Plot = Annotated[Path | None, typer.Option(help="Draw a figure to this .png, .pdf or .svg file.")]
 _Save = Annotated[
-    Path | None, typer.Option(help="Save the recording to this .npz (or .json) file.")
+    Path | None, typer.Option(help="Save the recording to this .npz, .json or .h5 file.")
 ]
 _Noise = Annotated[
     str, typer.Option(metavar="LIST", help="Standard deviations of the membrane noise.")
@@ -151,11 +151,13 @@ def run(
     as_json: _Json = False,
 ) -> None:
     """Simulate a circuit or simulation and show what it did."""
+    from neuroflip.recording_file import SUFFIX
     from neuroflip.simulation import simulate
 
     _check_files(plot, save)
     step = parse(dt, "--dt")
     scenario = _scenario(name, duration, set_)
+    streamed = save is not None and save.suffix == SUFFIX
     begun = time.perf_counter()
     recording = simulate(
         scenario.circuit,
@@ -166,10 +168,11 @@ def run(
         seed=seed,
         record=scenario.record if plot or save else (),
         record_every=scenario.every(step) if plot or save else None,
+        save=save if streamed else None,
         progress=sys.stderr.isatty(),
     )
     seconds = time.perf_counter() - begun
-    if save:
+    if save and not streamed:
         recording.save(save)
     if plot:
         recording.plot(plot)
@@ -239,6 +242,10 @@ def rule(
             help="Before the pair. By default halfway between the rule's bounds, or 0.5.",
         ),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A published parameter set, of rules that have them."),
+    ] = None,
     set_: _Set = None,
     check: Annotated[
         bool, typer.Option("--check", help="Try it in every engine and on layers instead.")
@@ -255,14 +262,21 @@ def rule(
     from neuroflip.rule_response import kind_of_response
     from neuroflip.rule_window import agreement, rule_window, whole_intervals
     from neuroflip.rules import RULES, check_rule
-    from neuroflip.sims.triplet_data import rate_curves
+    from neuroflip.sims.measured import measured
 
     _check_files(plot, None)
     if name not in RULES:
         raise ValueError(f"there is no rule {name!r}; {nearest(name, RULES)}")
     kind = RULES[name]
     known = {f.name: str if "choices" in f.metadata else float for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    chosen = kind(**_parameters(name, known, set_))
+    values = _parameters(name, known, set_)
+    if preset is None:
+        chosen = kind(**values)
+    elif hasattr(kind, "preset"):
+        chosen = dataclasses.replace(kind.preset(preset), **values)
+    else:
+        having = ", ".join(n for n, k in RULES.items() if hasattr(k, "preset"))
+        raise ValueError(f"{name} has no published sets for --preset; those that have: {having}.")
     if check:
         report = check_rule(chosen)
         if as_json:
@@ -287,9 +301,9 @@ def rule(
         (None, None) if analytic is None else agreement(analytic, simulated, before)
     )
     ok = difference is None or tolerance is None or difference <= tolerance
-    curves = rate_curves(chosen)
+    panels = measured(chosen) if plot or as_json else []
     if plot:
-        draw_window(name, intervals, analytic, simulated, plot, curves)
+        draw_window(name, intervals, analytic, simulated, plot, panels)
     if as_json:
         _print_json(
             {
@@ -303,10 +317,18 @@ def rule(
                 "simulated": simulated,
                 "max_difference": difference,
                 "tolerance": tolerance,
-                "measured": {
-                    label: dict(zip(("rate", "rule", "measured", "error"), curve, strict=True))
-                    for label, curve in curves.items()
-                },
+                "measured": [
+                    {
+                        "title": panel.title,
+                        "axis": panel.names or panel.axis,
+                        **{
+                            key: getattr(curve, key)
+                            for key in ("label", "source", "at", "rule", "measured", "error")
+                        },
+                    }
+                    for panel in panels
+                    for curve in panel.curves
+                ],
                 "ok": ok,
                 "plot": plot,
             }
@@ -333,13 +355,18 @@ def rule(
 def _response(name: str, rule: "Rule", weight: float, plot: Path | None, as_json: bool) -> None:
     """Show how a rule without a window responds."""
     from neuroflip.figures import draw_response
-    from neuroflip.rule_response import kind_of_response, rate_response, transmission
+    from neuroflip.rule_response import (
+        kind_of_response,
+        rate_response,
+        response_axis,
+        transmission,
+    )
     from neuroflip.tables import table
 
     if kind_of_response(rule) == "rates":
-        at: Array = np.linspace(0, 3, 25)
+        label, at = response_axis(rule)
         values = rate_response(rule, at, weight)
-        what, label = f"change of a weight of {weight:g} by one presentation", "postsynaptic rate"
+        what = f"change of a weight of {weight:g} by one presentation"
         column = "change"
     else:
         at = np.arange(1, 11).astype(np.float64)
@@ -851,7 +878,7 @@ def _check_files(plot: Path | None, save: Path | None) -> None:
     if plot is not None:
         check_path(plot)
     if save is not None:
-        check_path(save, (".npz", ".json"))
+        check_path(save, (".npz", ".json", ".h5"))
 
 
 def _say_written(*paths: Path | None) -> None:
@@ -977,7 +1004,3 @@ def _window_text(intervals: "Array", analytic: "Array | None", simulated: "Array
         (columns[0], "formula", columns[1], "difference"),
         [(row[0], f"{a:.6g}", row[1], f"{apart:.1e}") for row, a, apart in pairs],
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@
 Drawn with matplotlib objects alone: no global state of pyplot is read or left behind.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
     from neuroflip.compare import Report
+    from neuroflip.sims.measured import Panel
 
 SUFFIXES = (".png", ".pdf", ".svg")
 """The kinds of file that figures are written to."""
@@ -149,21 +150,22 @@ def draw_window(
     analytic: Array | None,
     simulated: Array,
     path: str | Path | None = None,
-    measured: Mapping[str, tuple[Array, Array, Array, Array]] | None = None,
+    measured: "Sequence[Panel]" = (),
 ) -> "Figure":
     """Draw the window of a plasticity rule: change of a weight against t_post - t_pre.
 
     intervals (s), and the changes at them: by formula (a line; None where there is none) and
-    simulated (markers). measured: curves over the rate of 60 pairs, for a second panel; label ->
-    rates (Hz), changes by the rule, changes measured, their standard errors. path: write the
-    figure there as well (.png, .pdf, .svg).
+    simulated (markers). measured: panels of published data beside the rule, to be drawn after it
+    (`neuroflip.sims.measured`). path: write the figure there as well (.png, .pdf, .svg).
     """
     if path is not None:
         check_path(path)
-    figure = _figure(11 if measured else 6.5, 4.2)
-    axes = figure.add_subplot(1, 2 if measured else 1, 1)
-    if measured:
-        _draw_measured(figure.add_subplot(1, 2, 2), measured)
+    columns = 2 if measured else 1
+    rows = -(-(1 + len(measured)) // columns)
+    figure = _figure(11 if measured else 6.5, 4.2 * rows)
+    axes = figure.add_subplot(rows, columns, 1)
+    for k, panel in enumerate(measured):
+        _draw_measured(figure.add_subplot(rows, columns, k + 2), panel)
     order = np.argsort(intervals)
     at = np.asarray(intervals)[order] * 1e3
     axes.axhline(0, color="0.6", linewidth=0.8)
@@ -186,21 +188,25 @@ def draw_window(
     return _written(figure, path)
 
 
-def _draw_measured(axes: "Axes", measured: Mapping[str, tuple[Array, Array, Array, Array]]) -> None:
+def _draw_measured(axes: "Axes", panel: "Panel") -> None:
     axes.axhline(0, color="0.6", linewidth=0.8)
-    for colour, (label, (rates, model, data, error)) in zip(
-        COLOURS, measured.items(), strict=False
-    ):
-        axes.plot(rates, model, color=colour, linewidth=1.5, label=f"{label}, rule")
+    for colour, curve in zip(COLOURS, panel.curves, strict=False):
+        if curve.line is None:
+            axes.plot(curve.at, curve.rule, "x", color=COLOURS[1], label=f"{curve.label}, rule")
+        else:
+            axes.plot(*curve.line, color=colour, linewidth=1.5, label=f"{curve.label}, rule")
         axes.errorbar(
-            rates, data, error, fmt="o", color=colour, markersize=5, markerfacecolor="none",
-            capsize=2, label=f"{label}, measured",
+            curve.at, curve.measured, curve.error, fmt="o", color=colour, markersize=5,
+            markerfacecolor="none", capsize=2, label=f"{curve.label}, {curve.source}",
         )  # fmt: skip
-    axes.set_title("60 pairs; visual cortex, Sjöström et al. 2001 (mean, s.e.m.)", fontsize=10)
-    axes.set_xlabel("rate of the pairs (Hz)")
+    axes.set_title(panel.title, fontsize=10)
+    axes.set_xlabel(panel.axis)
+    axes.margins(y=0.15)
+    if panel.names:
+        axes.set_xticks(range(len(panel.names)), panel.names, rotation=30, ha="right", fontsize=7)
     axes.set_ylabel("relative change of the weight")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=7)
 
 
 def draw_response(

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +99,13 @@ def _pack(data: Any, store: Callable[[np.ndarray[Any, Any]], dict[str, Any]]) ->
     return data.item() if isinstance(data, np.generic) else data
 
 
-def _unpack(data: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
+def _unpack(data: Any, arrays: Mapping[str, np.ndarray[Any, Any]]) -> Any:
     if isinstance(data, dict):
         if "$array" in data:
             return np.array(data["$array"], dtype=data["dtype"]).reshape(data["shape"])
-        if "$npz" in data:
-            return arrays[data["$npz"]]
+        for mark in ("$npz", "$hdf5"):
+            if mark in data:
+                return arrays[data[mark]]
         return {k[1:] if k[:1] == "$" else k: _unpack(v, arrays) for k, v in data.items()}
     if isinstance(data, list):
         return [_unpack(value, arrays) for value in data]

@@ -97,10 +97,23 @@ def resolve(
                 raise ValueError(
                     f"circuit {circuit.name!r} has no input {name!r}; {nearest(str(name), known)}"
                 )
+    noise = [_noise(circuit, item, len(each), dt, seed) for item in circuit.inputs
+             if isinstance(item, NoiseInput)]  # fmt: skip
     made: dict[tuple[str, int], Any] = {}
     return [
-        _drive(circuit, given, steps, dt, seed, trial, made) for trial, given in enumerate(each)
+        _drive(circuit, given, steps, dt, seed, trial, {p: of[trial] for p, of in noise}, made)
+        for trial, given in enumerate(each)
     ]
+
+
+def _noise(
+    circuit: Circuit, item: NoiseInput, trials: int, dt: float, seed: int
+) -> tuple[str, list[Noise]]:
+    """The population that is given noise, and its noise in each trial."""
+    target = circuit.population(item.target)
+    amplitude = target.neuron.noise_amplitude(item.sd, dt)
+    keys = noise_keys(seed, trials, item.name, target.size)
+    return item.target, [Noise(row, amplitude) for row in keys]
 
 
 def _drive(
@@ -110,6 +123,7 @@ def _drive(
     dt: float,
     seed: int,
     trial: int,
+    noise: dict[str, Noise],
     made: dict[tuple[str, int], Any],
 ) -> Drive:
     """The drive of one trial. made: what was made of the same objects for other trials."""
@@ -123,7 +137,6 @@ def _drive(
     events = {}
     currents: dict[str, Array] = {}
     signals: dict[str, Array] = {}
-    noise: dict[str, Noise] = {}
     for item in circuit.inputs:
         where = f"inputs[{item.name!r}]"
         if isinstance(item, SignalInput):
@@ -139,9 +152,6 @@ def _drive(
                     f"{where}: noise is drawn from the run's seed; give a waveform to a "
                     "CurrentInput instead."
                 )
-            target = circuit.population(item.target)
-            keys = noise_keys(seed, trial, item.name, target.size)
-            noise[item.target] = Noise(keys, target.neuron.noise_amplitude(item.sd, dt))
         elif isinstance(item, CurrentInput):
             if item.name in given:
                 size = circuit.population(item.target).size
@@ -175,6 +185,9 @@ def _events(
         )
     trains = [_train(train, source, where) for source, train in enumerate(given)]
     times = np.concatenate([np.zeros(0), *trains])
+    if not np.isfinite(times.sum()):
+        for train in trains:
+            as_array(train, "s", where)  # raises
     sources = np.repeat(np.arange(len(trains)), [train.size for train in trains])
     at = whole_steps(np.clip(times, -dt, (steps + 1) * dt), dt)
     outside = times[(at < 0) | (at >= steps)]
@@ -183,8 +196,11 @@ def _events(
             f"{where}: spike times must lie within the run, 0 to {steps * dt:g} s; "
             f"got {float(outside[0])!r}."
         )
-    at, sources = _sorted(at, sources)
-    twice = np.flatnonzero((at[1:] == at[:-1]) & (sources[1:] == sources[:-1]))
+    # One number for both is sorted much faster than one of them with the order of the other
+    bits = item.size.bit_length()
+    both = np.sort(at << bits | sources)
+    at, sources = both >> bits, both & ((1 << bits) - 1)
+    twice = np.flatnonzero(both[1:] == both[:-1])
     if twice.size:
         raise ValueError(
             f"{where}: source {sources[twice[0]]} has two spikes in the step of {dt:g} s at "
@@ -194,19 +210,12 @@ def _events(
 
 
 def _train(train: Any, source: int, where: str) -> Array:
-    """The spike times of one source (s)."""
-    if type(train) is np.ndarray and train.dtype == np.float64 and np.isfinite(train.sum()):
-        times = train
-    else:
-        times = as_array(train, "s", where)
+    """The spike times of one source (s), which may still be infinite or NaN."""
+    plain = type(train) is np.ndarray and train.dtype == np.float64
+    times = train if plain else as_array(train, "s", where)
     if times.ndim != 1:
         raise ValueError(f"{where}: the times of source {source} must be a list; got {train!r}.")
     return times
-
-
-def _sorted(steps: Index, sources: Index) -> tuple[Index, Index]:
-    order = np.argsort(steps * (1 + sources.max(initial=0)) + sources, kind="stable")
-    return steps[order], sources[order]
 
 
 def _poisson(

@@ -1,7 +1,7 @@
 """Parameters of neurons and rules: dataclass fields with a unit and a range, checked when built."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -34,6 +34,13 @@ def choice(default: str, *others: str) -> Any:
 
 class Parametrized:
     """Base of the frozen dataclasses whose fields are parameters; converts and checks them."""
+
+    def __new__(cls, *values: Any, **named: Any) -> Self:
+        known = [*getattr(cls, "__dataclass_fields__", ())]
+        for name in named:
+            if name not in known:
+                raise TypeError(f"{cls.__name__} has no parameter {name!r}; {nearest(name, known)}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neuroflip import files
+from neuroflip import files, recording_file
 from neuroflip.circuit import Array, Circuit, CurrentInput, Index, _Data
 from neuroflip.errors import nearest
 from neuroflip.inputs import Drive, Noise
@@ -121,16 +121,29 @@ class Recording(_Data):
         return np.arange(steps, dtype=np.float64) * self.dt, bits
 
     def save(self, path: str | Path) -> None:
-        """Write the recording to a .npz (or .json) file, atomically; `load` gives it back equal."""
-        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        data["circuit"] = self.circuit.to_spec()
-        data["drives"] = [dataclasses.asdict(drive) for drive in self.drives]
-        files.write(path, {"recording": FORMAT, **data})
+        """Write the recording to a .npz, .json or .h5 file, atomically; `load` gives it back equal.
+
+        Raises ValueError for another suffix, ImportError for .h5 where h5py is not installed.
+        """
+        data = plain({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        if Path(path).suffix == recording_file.SUFFIX:
+            recording_file.write(path, data)
+        else:
+            files.write(path, data)
 
     @staticmethod
     def load(path: str | Path) -> "Recording":
-        """The recording that `save` wrote. Raises ValueError for a damaged or foreign file."""
-        data = files.read(path)
+        """The recording that `save`, or `nf.simulate(save=...)`, wrote.
+
+        An .h5 file is opened lazily: its arrays, read-only, lie in the file, and what is looked at
+        of them is read then: `rec.traces["A.v"][1000:2000]` reads these samples alone. The file
+        stays open as long as one of its arrays is in use.
+
+        Raises ValueError for a damaged or foreign file; numbers in the arrays of an .h5 file are
+        not checked.
+        """
+        lazy = Path(path).suffix == recording_file.SUFFIX
+        data = recording_file.read(path) if lazy else files.read(path)
         names = {f.name for f in dataclasses.fields(Recording)}
         if data.pop("recording", None) != FORMAT or set(data) != names:
             raise ValueError(f"{path} holds no recording of format {FORMAT}.")
@@ -166,3 +179,16 @@ class Recording(_Data):
     def _known_trial(self, trial: int) -> None:
         if not 0 <= trial < len(self.drives):
             raise ValueError(f"trial must be 0 to {len(self.drives) - 1}; got {trial!r}.")
+
+
+def plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a recording, circuit and drives among them, as plain data."""
+
+    def shallow(item: Any) -> dict[str, Any]:
+        return {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}
+
+    drives = [
+        {**shallow(drive), "noise": {name: shallow(noise) for name, noise in drive.noise.items()}}
+        for drive in data["drives"]
+    ]
+    return {"recording": FORMAT, **data, "circuit": data["circuit"].to_spec(), "drives": drives}

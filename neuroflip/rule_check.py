@@ -190,7 +190,8 @@ def _case(
     circuit = paired(
         rule, np.array(weights), [a * DT for a, _ in delays], [d * DT for _, d in delays]
     )
-    reward = np.random.default_rng(seed).normal(0, 1, steps // 20 + 1).repeat(20)[:steps]
+    # Up to 1, the size at which a rate that is too large is refused
+    reward = np.random.default_rng(seed).uniform(-1, 1, steps // 20 + 1).repeat(20)[:steps]
     return _Case(circuit, trains, reward, steps)
 
 

@@ -1,4 +1,4 @@
-"""How rules respond that have no window: to rates, and to the spikes before a spike."""
+"""How rules respond that have no window: to activity, and to the spikes before a spike."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import numpy as np
 
 from neuroflip.circuit import Array, Circuit, Population, Projection, SpikeInput
 from neuroflip.neurons import DeltaLIF
-from neuroflip.rules import LayerRule, Rule
+from neuroflip.rules import FlipFlopEProp, LayerRule, Rule
 from neuroflip.simulation import simulate
 from neuroflip.units import ms
 
@@ -32,12 +32,33 @@ def kind_of_response(rule: Rule) -> str:
     return "rates" if hasattr(rule, "activity") or model.layers_only else "window"
 
 
+def response_axis(rule: Rule) -> tuple[str, Array]:
+    """What `rate_response` varies for this rule, and at which values: the membrane potential where
+    a layer rule reads it, the gates of a flip-flop neuron, else the postsynaptic rate.
+
+    >>> from neuroflip import rules
+    >>> response_axis(rules.EProp(threshold=2.0))[0]
+    'membrane potential'
+    """
+    at: Array = np.linspace(0, 3, 25)
+    if _reads_potential(rule):
+        return "membrane potential", at * rule.parameters().get("threshold", 1.0)
+    if isinstance(rule, FlipFlopEProp):
+        return "gates J and K", at / 3
+    return "postsynaptic rate", at
+
+
+def _reads_potential(rule: Rule) -> bool:
+    return isinstance(rule, LayerRule) and tuple(rule.reads) == ("v",)
+
+
 def rate_response(rule: Rule, outputs: Array, weight: float) -> Array:
     """Change of a weight by one presentation with input 1, for each postsynaptic activity.
 
-    rule: of rates or of layers. outputs: postsynaptic activities. weight: before. Running means
-    have settled at input 0 and output 1 before; third factors are 1, what the rule reads of the
-    neuron is 0. Returns an array like outputs.
+    rule: of rates or of layers. outputs: what is varied, see `response_axis`. weight: before.
+    Third factors are 1. Running means have settled at input 0 and output 1 before, save where the
+    potential is varied: then the neuron has been silent, and is. What a rule changes a step late
+    counts. Returns an array like outputs.
 
     >>> from neuroflip import rules
     >>> rate_response(rules.BCM(rate=0.1), np.array([0.5, 1.5, 2.0]), 0.5).round(3)
@@ -49,24 +70,29 @@ def rate_response(rule: Rule, outputs: Array, weight: float) -> Array:
 
     fields = {f.name: f for f in dataclasses.fields(rule)}  # type: ignore[arg-type]
     times = [v for n, v in rule.parameters().items() if fields[n].metadata["unit"] == "s"]
-    settle = math.ceil(min(10 * max([0.0, *times]), LONGEST))
+    potential = _reads_potential(rule)
+    settle = 0 if potential else math.ceil(min(10 * max([0.0, *times]), LONGEST))
     width = 2 if isinstance(rule, LayerRule) else 1  # some know their outputs as pairs of gates
     found = []
     for output in outputs:
         layer = torch.nn.Linear(1, width, bias=False, dtype=torch.float64)
         torch.nn.init.constant_(layer.weight, weight)
         after = torch.nn.Identity()
-        state = {name: torch.zeros(1, width, dtype=torch.float64) for name in rule.reads}
+        v = float(output) if potential else 0.0
+        state = {name: torch.full((1, width), v, dtype=torch.float64) for name in rule.reads}
         learner = attach(layer, rule, post=after, merge="replace", state=state.copy)
         one = torch.ones(1, 1, dtype=torch.float64)
         for name in rule.signals:
             learner.signals[name] = 1.0
-        spiking = not hasattr(rule, "activity") and not isinstance(rule, LayerRule)
-        last = float(output > 0 if spiking else output)
-        for x, y in [*[(0 * one, one)] * settle, (one, one * last)]:
-            learner.step()
-            with torch.no_grad():
-                learner.parameter.fill_(weight)
+        layers = isinstance(rule, LayerRule)
+        spiking = not hasattr(rule, "activity") and not layers
+        last = 0.0 if potential else float(output > 0 if spiking else output)
+        steps = [*[(0 * one, one)] * settle, (one, one * last)]
+        for k, (x, y) in enumerate([*steps, *[(0 * one, one * last)] * layers]):
+            if k <= settle:
+                learner.step()
+                with torch.no_grad():
+                    learner.parameter.fill_(weight)
             layer(x)
             after(y.expand(1, width))
         found.append(float(learner.weight[0, 0]) - weight)

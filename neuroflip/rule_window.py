@@ -135,7 +135,7 @@ def neuron_for(rule: Rule) -> Any:
         return DeltaLIF(v_threshold=far, refractory=0.0)
     for kind in NEURONS.values():
         if set(reads) <= set(kind().model().variables):
-            return kind(refractory=0.0)  # type: ignore[call-arg]
+            return kind(refractory=0.0)
     raise ValueError(f"{type(rule).__name__} reads {', '.join(reads)}, which no neuron has.")
 
 

@@ -5,7 +5,6 @@ neuroflip bench rules [--rounds 5] [--quick] [--json]
 
 import importlib.metadata
 import math
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
@@ -36,14 +35,17 @@ class _Neurons(nn.Module):
 def bench(rounds: int = 5, quick: bool = False) -> dict[str, Any]:
     """Time pair STDP over the same spikes in every package that is installed, on one thread.
 
-    rounds: the packages take turns that often; times are medians, after one unmeasured run.
+    rounds: the packages take turns that often, after one unmeasured run; times are the least, as
+    what else a machine does can only add to them.
     quick: 25 steps. The rule: every pair counts, both terms in the step of a coincidence, sum over
     the batch, which is the convention of all the packages; "neuroflip, Brian2's" is the same with
-    coincidences as in Brian2. Every run is the forward pass of the layer and the rule.
+    coincidences as in Brian2. Every run sets a layer and its rule up, and in each step takes the
+    forward pass of the layer and then the rule; "forward" is the time of the same without a rule.
 
     Returns what JSON can hold: "packages", name -> version, or None where it is missing;
-    "seconds", name -> processor time of a run (s); "ratios", name -> its time over that of
-    neuroflip; "max_difference", name -> largest distance of its weights from those of neuroflip.
+    "seconds", name -> processor time of a run (s); "forward", likewise (s); "ratios", name -> its
+    time over that of neuroflip; "max_difference", name -> largest distance of its weights from
+    those of neuroflip.
     """
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1; got {rounds}.")
@@ -73,6 +75,8 @@ def report(result: dict[str, Any]) -> str:
             )
         else:
             rows.append((name, result["errors"][name], "", "", ""))
+    share = result["forward"] / result["seconds"]["neuroflip"]
+    rows.append(("forward pass alone", "", f"{result['forward']:.3f} s", f"{share:.2f}", ""))
     title = "{} x {} -> {}, {} steps, spikes with p = {}".format(*result["size"])
     columns = ("package", "version", "processor time", "times neuroflip", "weights differ by")
     return table(title, columns, rows)
@@ -96,24 +100,34 @@ def _bench(rounds: int, steps: int) -> dict[str, Any]:
             final[name] = run(start, pre, post)
         except ImportError as error:
             errors[name] = f"does not import: {error}"
-    taken: dict[str, list[float]] = {name: [] for name in final}
+    runs = {name: RUNS[name][1] for name in final} | {"forward": _forward}
+    seconds = dict.fromkeys(runs, math.inf)
     for _ in range(rounds):
-        for name, times in taken.items():
+        for name, run in runs.items():
             begun = time.process_time()
-            RUNS[name][1](start, pre, post)
-            times.append(time.process_time() - begun)
-    seconds = {name: statistics.median(times) for name, times in taken.items()}
+            run(start, pre, post)
+            seconds[name] = min(seconds[name], time.process_time() - begun)
+    forward = seconds.pop("forward")
     return {
         "size": [BATCH, INPUTS, OUTPUTS, steps, PROBABILITY],
         "torch": torch.__version__,
         "packages": packages,
         "errors": errors,
         "seconds": seconds,
+        "forward": forward,
         "ratios": {name: s / seconds["neuroflip"] for name, s in seconds.items()},
         "max_difference": {
             name: float((w - final["neuroflip"]).abs().max()) for name, w in final.items()
         },
     }
+
+
+def _forward(start: Tensor, pre: Tensor, post: Tensor) -> Tensor:
+    layer, neurons = _layer(start).requires_grad_(False), _Neurons()
+    for x, y in zip(pre, post, strict=True):
+        layer(x)
+        neurons(y)
+    return layer.weight
 
 
 def _neuroflip(tau: float, coincidence: str) -> Run:

@@ -9,15 +9,18 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from neuroflip import recording_file
 from neuroflip.circuit import Circuit
-from neuroflip.engines.job import Job, Trial
+from neuroflip.engines.job import Job, Memory, Place, Recorder
 from neuroflip.errors import nearest
-from neuroflip.inputs import Inputs, resolve
-from neuroflip.recording import Recording
+from neuroflip.inputs import Drive, Inputs, resolve
+from neuroflip.recording import Recording, plain
+from neuroflip.rules.step_size import check_step
 from neuroflip.units import as_float, ms
 
 ENGINES = ("numba", "torch", "brian2")
@@ -35,6 +38,7 @@ def simulate(
     trials: int | None = None,
     record: str | list[str] | tuple[str, ...] = (),
     record_every: float | None = None,
+    save: str | Path | None = None,
     progress: bool = False,
     **options: Any,
 ) -> Recording:
@@ -53,12 +57,19 @@ def simulate(
     record: what to record over time besides spikes: "population.variable", "variable" (of every
         population that has it), or the name of a plastic projection (its weights).
     record_every (s): interval of the recorded samples, a whole number of steps; dt by default.
+    save: write everything to this .h5 file while the run goes on, so that memory does not grow
+        with what is recorded, and return the recording opened from it, lazily: see
+        `Recording.load`. The file appears under its name once it is whole. (The engine "brian2"
+        writes at the end of each trial.)
     progress: show a progress bar.
-    options: the engine's own: numba `threads=1`; torch `device="cpu"`, `dtype="float64"`,
-        `threads=1`; brian2 `target="numpy"` (or "cython", "cpp_standalone").
+    options: the engine's own: numba `threads=1`, `dtype="float64"` (or "float32": states and
+        weights in half the memory); torch `device="cpu"`, `dtype="float64"`, `threads=1`;
+        brian2 `target="numpy"` (or "cython", "cpp_standalone").
 
     Raises ValueError or TypeError, before anything runs, for whatever is out of range, unknown
-    or of a wrong shape; the message names it.
+    or of a wrong shape, or for a rule that moves a weight past both bounds in one step; the
+    message names it. With `save`, OSError where the disk is full or the
+    folder refuses the file, and ImportError where h5py is not installed.
 
     >>> import neuroflip as nf
     >>> from neuroflip.units import ms, pA
@@ -71,6 +82,8 @@ def simulate(
         raise TypeError(f"circuit must be a nf.Circuit; got {circuit!r}.")
     run = _engine(engine)
     _check_options(run, engine, options)
+    if save is not None:
+        recording_file.check_path(save)
     dt = as_float(dt, "s", "dt")
     duration = as_float(duration, "s", "duration")
     if dt <= 0:
@@ -87,14 +100,43 @@ def simulate(
             raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}.")
     seed = int(seed)
     drives = resolve(circuit, {} if inputs is None else inputs, steps, dt, seed, trials)
+    check_steps(circuit, drives, dt)
     states, weights = _recorded(circuit, record)
-    with _ticks(progress, steps * len(drives), f"{circuit.name} on {engine}") as tick:
-        job = Job(circuit, drives, steps, dt, states, weights, every, tick)
-        results = run(job, **options)
-    return _recording(job, results, engine, options, duration, seed)
+    settings: dict[str, Any] = dict(
+        circuit=circuit, drives=drives, duration=duration, dt=dt, engine=engine, options=options,
+        seed=seed, versions=versions(engine),
+    )  # fmt: skip
+
+    def recorded(place: Place) -> dict[str, Any]:
+        with _ticks(progress, steps * len(drives), f"{circuit.name} on {engine}") as tick:
+            job = Job(circuit, drives, steps, dt, states, weights, every, tick, place)
+            return run(job, **options).fields()
+
+    if save is None:
+        return Recording(**settings, **recorded(Memory()))
+    with recording_file.writing(save, plain(settings)) as file:
+        file.finish(recorded(file)["threshold_margin"])
+    return Recording.load(save)
 
 
-def _engine(name: str) -> Callable[..., list[Trial]]:
+def check_steps(circuit: Circuit, drives: list[Drive], dt: float) -> None:
+    """Raise ValueError for a rule that moves a weight past both bounds in one step of `dt` (s), as
+    far as the signals of these drives and the thresholds of the neurons tell."""
+    for projection in circuit.projections:
+        model = projection.rule.model()
+        neuron = circuit.population(projection.post).neuron
+        given: dict[str, tuple[float, float]] = {}
+        for name in model.signals:
+            waves = [drive.signals[circuit.signal_of(projection, name)] for drive in drives]
+            given[name] = (float(min(w.min() for w in waves)), float(max(w.max() for w in waves)))
+        threshold = getattr(neuron, "v_threshold", None)
+        for name in model.reads:
+            if threshold is not None and neuron.model().units[name] == "V":
+                given[f"{name}_post"] = (threshold, threshold)
+        check_step(projection.rule, dt, given=given)
+
+
+def _engine(name: str) -> Callable[..., Recorder]:
     if name not in ENGINES:
         raise ValueError(f"unknown engine {name!r}; {nearest(str(name), ENGINES)}")
     hook = sys.excepthook
@@ -160,43 +202,6 @@ def _ticks(progress: bool, total: int, what: str) -> Iterator[Callable[[int], No
 
     with tqdm(total=total, desc=what, unit="step", unit_scale=True, leave=False) as bar:
         yield lambda steps: None if bar.update(steps) else None
-
-
-def _recording(
-    job: Job, results: list[Trial], engine: str, options: dict[str, Any], duration: float, seed: int
-) -> Recording:
-    def joined(parts: list[Any]) -> Any:
-        return parts[0] if len(parts) == 1 else np.stack(parts)
-
-    spikes, neurons, trials = {}, {}, {}
-    for population in (p.name for p in job.circuit.populations):
-        found = [trial.spikes[population] for trial in results]
-        spikes[population] = np.concatenate([steps * job.dt for steps, _ in found])
-        neurons[population] = np.concatenate([indices for _, indices in found])
-        trials[population] = np.repeat(np.arange(len(found)), [steps.size for steps, _ in found])
-    margins = [trial.margin for trial in results if trial.margin is not None]
-    return Recording(
-        circuit=job.circuit,
-        drives=job.drives,
-        duration=duration,
-        dt=job.dt,
-        engine=engine,
-        options=options,
-        seed=seed,
-        versions=versions(engine),
-        spikes=spikes,
-        neurons=neurons,
-        trials=trials,
-        times=np.arange(0, job.rows * job.every, job.every) * np.float64(job.dt),
-        traces={
-            f"{p}.{v}": joined([trial.traces[p, v] for trial in results]) for p, v in job.states
-        },
-        weights={n: joined([trial.weights[n] for trial in results]) for n in results[0].weights},
-        weight_history={
-            n: joined([trial.weight_history[n] for trial in results]) for n in job.weights
-        },
-        threshold_margin=min(margins) if margins else math.nan,
-    )
 
 
 def versions(*engines: str) -> dict[str, str]:

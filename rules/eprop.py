@@ -115,8 +115,8 @@ class FlipFlopEProp(LayerRule):
     trial sum to the gradient of backpropagation through time; with full recurrence e-prop leaves
     out what reaches a unit through others.
 
-    Attach it to `weight_ih` of a FlipFlopCell, or of a FlipFlop that is called step by step. Trials
-    begin at h = 0. Signals, (B, 2 H), J's half and then K's:
+    Attach it to `weight_ih` of a FlipFlopCell or FlipFlop. Trials begin at h = 0. Signals, (B, 2 H)
+    of J's half and then K's; a call on a sequence takes them as a `signals.series`:
 
     learning_signal: the derivative of the loss at a step by h, the same in both halves. What is
         set after a step is taken with the traces of that step, when the next one runs; so end a
@@ -138,7 +138,12 @@ class FlipFlopEProp(LayerRule):
     signals: ClassVar[tuple[str, ...]] = ("learning_signal", "self_weight")
 
     def start(self, samples: int, inputs: int, outputs: int, like: "Tensor") -> "dict[str, Tensor]":
-        """h (S, H); e (S, 2H, in)."""
+        """h (S, H); e (S, 2H, in). ValueError for an odd number of outputs."""
+        if outputs % 2:
+            raise ValueError(
+                "FlipFlopEProp learns the gates [J; K] of flip-flop neurons, two outputs each; "
+                f"got {outputs} outputs."
+            )
         return {
             "h": like.new_zeros(samples, outputs // 2),
             "e": like.new_zeros(samples, outputs, inputs),

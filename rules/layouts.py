@@ -24,6 +24,11 @@ class Layout(ABC):
     """The synapses of one layer. `mask`: where there is a synapse, shaped as weights; or None."""
 
     mask: Tensor | None = None
+    one_matrix = False
+    """Whether the weights are a matrix (1, O, I) that all samples multiply."""
+    as_it_lies = False
+    """Whether activities of this layer, where they are contiguous, are numbers of neurons, sample
+    after sample."""
 
     @abstractmethod
     def move(self, device: torch.device) -> None:
@@ -93,6 +98,8 @@ class Dense(Layout):
         self.weight_shape = tuple(weight.shape)
         self.outputs, self.groups = weight.shape[0], self._groups()
         self.inputs = weight[0].numel()
+        self.one_matrix = self.groups == 1
+        self.as_it_lies = True
         self.mask = None if mask is None else self._weights(mask != 0)
 
     def move(self, device: torch.device) -> None:
@@ -138,7 +145,7 @@ class Dense(Layout):
         return value.reshape(*lead, *shape)
 
     def read(self, parameter: Tensor) -> Tensor:
-        weight = self._weights(parameter.detach()).clone()
+        weight = self._weights(parameter.detach()).clone(memory_format=torch.contiguous_format)
         return weight if self.mask is None else weight * self.mask
 
     def parameter(self, weight: Tensor, like: Tensor) -> Tensor:
@@ -184,6 +191,7 @@ class Conv(Dense):
     def __init__(self, layer: nn.Conv1d | nn.Conv2d, weight: Tensor, mask: Tensor | None) -> None:
         self.layer_groups = layer.groups
         super().__init__(weight, mask)
+        self.as_it_lies = False
         flat = isinstance(layer, nn.Conv1d)
         one = (1,) if flat else ()
         self.dimensions = 1 if flat else 2
@@ -316,6 +324,26 @@ class Sparse(Layout):
         if value.shape[-1] != self.outputs:
             raise ValueError(f"{function} of a number a synapse needs a dense layer")
         return value.cumsum(-1) if function == "cumsum_post" else value.softmax(-1)
+
+
+class Diagonal(Sparse):
+    """A diagonal recurrence, a vector (2H,): each unit onto its own two gates [J; K]."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.outputs = len(weight)
+        self.inputs = self.outputs // 2
+        self.weight_shape = (self.outputs, self.inputs)
+        self.target = torch.arange(self.outputs, device=weight.device)
+        self.source = self.target % self.inputs
+
+    def read(self, parameter: Tensor) -> Tensor:
+        return parameter.detach().clone()
+
+    def parameter(self, weight: Tensor, like: Tensor) -> Tensor:
+        return weight
+
+    def write(self, parameter: Tensor, weight: Tensor) -> None:
+        parameter.detach().copy_(weight)
 
 
 def _check_shape(what: str, value: Tensor, expected: tuple[int, ...]) -> None:

@@ -1,12 +1,13 @@
 """Plasticity rules on torch layers, in place of backprop, next to it, or within it."""
 
 import ast
+import functools
 import math
 import weakref
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,14 @@ from torch.nn.utils import parametrize
 
 from neuroflip import equations as eq
 from neuroflip.errors import nearest
+from neuroflip.rate.layer import FlipFlop
+from neuroflip.rules.event_kernel import EventStep
 from neuroflip.rules.layer_rule import LayerRule
-from neuroflip.rules.layouts import Conv, Dense, Layout, Sparse
+from neuroflip.rules.layouts import Conv, Dense, Diagonal, Layout, Sparse
 from neuroflip.rules.recurrent import steps_of
 from neuroflip.rules.rule import Rule, RuleModel
+from neuroflip.rules.signals import Signals
+from neuroflip.rules.step_size import check_step
 from neuroflip.rules.stepper import LayerStepper, Stepper
 from neuroflip.units import as_float
 
@@ -29,6 +34,7 @@ ACTIVITIES = ("spikes", "rates")
 """What the input and output of a layer are to a rule."""
 
 _SPARSE = (torch.sparse_coo, torch.sparse_csr)
+_graph_task = torch._C._current_graph_task_id  # -1 outside of backward passes
 _ATTACHED: "weakref.WeakSet[Learner]" = weakref.WeakSet()  # to refuse a second on one parameter
 
 
@@ -55,7 +61,8 @@ def attach(
 
     layer: nn.Linear, nn.Conv1d, nn.Conv2d, a layer with a weight (out, in), dense or sparse (COO
         or CSR: entries are synapses), FlipFlopCell or FlipFlop, whose postsynaptic activity is its
-        gates [J; K], and each step of a sequence a time step. Pruned entries
+        gates [J; K], and each step of a sequence a time step; the `weight_hh` of a diagonal
+        recurrence is one synapse from each unit onto each of its gates. Pruned entries
         (torch.nn.utils.prune) have no synapse.
     post: the module whose output, or the first of whose outputs, is the postsynaptic activity,
         such as the snnTorch neuron behind the layer. By default the layer's own output.
@@ -75,8 +82,9 @@ def attach(
         rule is made for.
 
     ValueError, TypeError: a rule, weight, mask or option that does not fit; a parameter that has a
-    rule already; weights outside the rule's bounds. FloatingPointError: NaN or infinite activity,
-    weights or traces. All before anything has changed.
+    rule already; weights outside the rule's bounds; a rate rule that moves a weight past both
+    bounds in one step. FloatingPointError: NaN or infinite activity, weights or traces. All before
+    anything has changed.
 
     >>> layer = nn.Linear(2, 1, bias=False)
     >>> nn.init.constant_(layer.weight, 0.5).shape
@@ -96,44 +104,6 @@ def attach(
     return Learner(layer, rule, post, weight, merge, reduction, dt, mask, state, activity)
 
 
-class Signals(MutableMapping[str, Tensor]):
-    """Third factors by name: one number, (B,) or (B, out); 0 until they are set."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._values = {name: torch.zeros(()) for name in names}
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._values[self._known(name)]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        given = torch.as_tensor(value).detach()
-        if given.dim() > 2:
-            raise ValueError(
-                f"signal {name!r} must be one number, or have shape (B,) or (B, out); "
-                f"got {tuple(given.shape)}."
-            )
-        if not bool(torch.isfinite(given).all()):
-            raise FloatingPointError(f"signal {name!r} must be finite.")
-        self._values[self._known(name)] = given
-
-    def __delitem__(self, name: str) -> None:
-        self._values[self._known(name)] = torch.zeros(())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return f"Signals({self._values})"
-
-    def _known(self, name: str) -> str:
-        if name not in self._values:
-            raise KeyError(f"the rule has no signal {name!r}; {nearest(name, self._values)}")
-        return name
-
-
 @dataclass
 class _Progress:
     """Where a learner is. lead: the shape of the samples, None before the first step of a trial;
@@ -147,6 +117,27 @@ class _Progress:
     pending: bool = False
 
 
+@dataclass(frozen=True)
+class _Last:
+    """A step that compiled code has taken, and what must be the same so that it can take the next
+    with nothing else done. buffers: of the learner, by name, which it changes in place."""
+
+    step: EventStep
+    pre_shape: torch.Size
+    post_shape: torch.Size
+    dtype: torch.dtype
+    buffers: tuple[tuple[str, Tensor], ...]
+
+    def takes(self, value: Tensor) -> bool:
+        """Whether an activity lies as it must."""
+        return (
+            value.is_cpu
+            and value.dtype is self.dtype
+            and value.layout is torch.strided
+            and value.is_contiguous()
+        )
+
+
 class Learner(nn.Module):
     """A rule at work on a layer; what `attach` returns.
 
@@ -156,7 +147,8 @@ class Learner(nn.Module):
 
     rule, layer, post, merge, reduction: as given. dt: duration of a step (s). signals: the third
     factors that the rule reads, as a mapping: `learner.signals["reward"] = 1.0` holds, from the
-    next step on, until it is set again or `reset()`.
+    next step on, until it is set again or `reset()`; `learner.signals.series("reward", values)`
+    gives a value to each of the next steps.
     """
 
     layer: nn.Module
@@ -212,6 +204,7 @@ class Learner(nn.Module):
         self._use(rule, self._prepared(rule))
         self._at = _Progress(version=parameter._version)
         self._records: dict[str, Any] = {}
+        self._last: _Last | None = None
         self._frees = merge == "replace" and reduction != "none" and parameter.requires_grad
         if self._frees:
             parameter.requires_grad_(False)
@@ -223,7 +216,7 @@ class Learner(nn.Module):
     @property
     def parameter(self) -> nn.Parameter:
         """The parameter that learns."""
-        return self.layer.get_parameter(self._name)
+        return cast(nn.Parameter, self.layer._parameters[self._name])
 
     @property
     def weight(self) -> Tensor:
@@ -255,13 +248,13 @@ class Learner(nn.Module):
         would refuse a weight that has changed. FloatingPointError where weights or traces have
         become NaN or infinite.
         """
-        if not bool(torch.isfinite(self.shadow).all()):
+        if not _finite(self.shadow):
             raise FloatingPointError(
                 f"{type(self.rule).__name__} has made weights NaN or infinite; the parameter is "
                 "as it was."
             )
         for name, value in self._state().items():
-            if not bool(torch.isfinite(value).all()):
+            if not _finite(value):
                 raise FloatingPointError(
                     f"{name} of {type(self.rule).__name__} is NaN or infinite."
                 )
@@ -307,13 +300,11 @@ class Learner(nn.Module):
                 for name, old in self._state().items():
                     if name in kept and old.shape == kept[name].shape:
                         kept[name] = old
-        values = dict(self.signals)
+        before = self.signals
         for name in [*self._state()]:
             del self._buffers[f"state_{name}"]
         self._use(rule, stepper)
-        for name in self.signals:
-            if name in values:
-                self.signals[name] = values[name]
+        self.signals.follow(before)
         self._keep(kept)
 
     def remove(self) -> None:
@@ -383,14 +374,18 @@ class Learner(nn.Module):
                 reduction=self.reduction,
                 activity=own if rates else None,
             )
+            check_step(rule, self.dt, spikes=not rates)
         self._check_weights(stepper, name)
         return stepper
 
     def _check_weights(self, stepper: Stepper | LayerStepper, name: str) -> None:
-        if not bool(torch.isfinite(self.shadow).all()):
+        if not _finite(self.shadow):
             raise FloatingPointError("the weights must be finite.")
         if stepper.bounds is not None:
             low, high = stepper.bounds
+            least, most = self.shadow.aminmax() if self.shadow.numel() else (low, high)
+            if low <= least and most <= high:
+                return
             outside = self.shadow.ne(self.shadow.clamp(low, high))
             if self._layout.mask is not None:
                 outside &= self._layout.mask
@@ -404,6 +399,7 @@ class Learner(nn.Module):
     def _use(self, rule: Rule, stepper: Stepper | LayerStepper) -> None:
         self.rule, self._stepper = rule, stepper
         self.signals = Signals(self.signals_of(rule))
+        self._last = None
 
     def _layer_ran(
         self, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
@@ -429,22 +425,22 @@ class Learner(nn.Module):
 
     def _learns(self) -> bool:
         # Within a backward pass a checkpointed layer runs again, on what it has seen already
-        backward = torch._C._current_graph_task_id() != -1
-        return self.training and self.layer.training and not backward
+        return self.training and self.layer.training and _graph_task() == -1
 
     def _record(self, side: str, value: Any) -> None:
         """Keep one side of a step; learn when both are there."""
-        if side in self._records:
-            self._records.clear()
+        records = self._records
+        if side in records:
+            records.clear()
             ran, missing = ("layer", "post") if side == "pre" else ("post", "layer")
             raise RuntimeError(
                 f"`{ran}` ran twice without `{missing}`: each time step runs both. After a step "
                 "that was broken off, call reset()."
             )
-        self._records[side] = value
-        if len(self._records) == 2:
-            before, output = self._records["pre"], self._records["post"]
-            self._records.clear()
+        records[side] = value
+        if len(records) == 2:
+            before, output = records["pre"], records["post"]
+            records.clear()
             given = {}
             if self.rule.reads and self._read_state is None:
                 if not isinstance(output, (tuple, list)) or tuple(self.rule.reads) != ("v",):
@@ -457,37 +453,66 @@ class Learner(nn.Module):
 
     def _learn(self, before: Tensor, after: Tensor, read: Mapping[str, Tensor]) -> None:
         """One time step of the rule."""
-        with torch.no_grad(), _full_precision(self.shadow.device):
+        if self._repeats(before, after):
+            return
+        with torch.no_grad():
             if self.shadow.device != self.parameter.device:
                 self.to(self.parameter.device)
             like, layout, at = self.shadow, self._layout, self._at
             before, after = before.to(like), after.to(like)
             lead = layout.lead(before, after)
-            changes = self.reduction == "none" or set(self._state()) - set(self._stepper.kept)
-            if at.lead not in (None, lead) and changes:
+            state = self._state()
+            if at.lead not in (None, lead) and (
+                self.reduction == "none" or set(state) - set(self._stepper.kept)
+            ):
                 raise RuntimeError(
                     f"samples of shape {at.lead} became {lead} within a trial, whose traces are a "
                     "sample's own; call reset() first."
                 )
-            active = (
-                self._active("the layer's input", before),
-                self._active("postsynaptic activity", after),
-            )
             given = self._given(read, after, lead)
             x, y = layout.pre(before), layout.post(after)
             self._rebase()
-            state = self._state()
             if at.lead is None:
                 state = self._stepper.start(len(x), like) | state
-            weight = self.shadow
+            weight, time = self.shadow, at.count * self.dt
             if self.reduction == "none" and at.lead is None:
                 weight = weight.expand(len(x), *weight.shape).clone()
-            state, weight = self._stepper.step(
-                state, weight, x, y, active, given, at.count * self.dt
-            )
+            compiled = self._stepper.step_events(state, weight, x, y, given, time)
+            if compiled is None:
+                with _full_precision(like.device):
+                    active = (
+                        self._active("the layer's input", before),
+                        self._active("postsynaptic activity", after),
+                    )
+                    state, weight = self._stepper.step(state, weight, x, y, active, given, time)
             self._keep(state)
-            self._buffers["shadow"] = weight if layout.mask is None else weight * layout.mask
+            self._buffers["shadow"] = weight if layout.mask is None else weight.mul_(layout.mask)
             at.lead, at.samples, at.count, at.pending = lead, len(x), at.count + 1, True
+            self.signals.advance()
+            self._last = None
+            if compiled is not None and layout.as_it_lies and not given:
+                changed = (("shadow", weight), *((f"state_{k}", v) for k, v in state.items()))
+                self._last = _Last(compiled, before.shape, after.shape, like.dtype, changed)
+
+    def _repeats(self, before: Tensor, after: Tensor) -> bool:
+        """Take a step like the last, of which nothing is left but its compiled code; False, and
+        nothing done, where anything has changed, or the activity is not what that code takes."""
+        last, at, parameter, buffers = self._last, self._at, self.parameter, self._buffers
+        if last is None or at.lead is None or parameter._version != at.version:
+            return False
+        if before.shape != last.pre_shape or after.shape != last.post_shape:
+            return False
+        if not (last.takes(before) and last.takes(after)):
+            return False
+        for name, value in last.buffers:
+            if buffers.get(name) is not value:
+                return False
+        if not parameter.is_cpu or not last.step.take(before, after, {}, at.count * self.dt):
+            return False
+        if self._layout.mask is not None:
+            self.shadow.mul_(self._layout.mask)
+        at.count, at.pending = at.count + 1, True
+        return True
 
     def _active(self, what: str, value: Tensor) -> bool:
         """Whether there is any activity. Raises where it is not what the rule learns from."""
@@ -510,9 +535,12 @@ class Learner(nn.Module):
         self, read: Mapping[str, Tensor], after: Tensor, lead: tuple[int, ...]
     ) -> dict[str, Tensor]:
         """Signals, and what the rule reads of the postsynaptic neurons, at their full shape."""
-        like, layout, found = self.shadow, self._layout, {}
+        found: dict[str, Tensor] = {}
+        if not self.signals and not self.rule.reads:
+            return found
+        like, layout = self.shadow, self._layout
         shape = layout.shape("post", math.prod(lead))
-        for name, value in self.signals.items():
+        for name, value in self.signals.coming().items():
             value = value.to(like)
             if value.dim():
                 try:
@@ -573,6 +601,9 @@ class Learner(nn.Module):
             self.shadow = self._stepper.clipped(self.base + change)
             self._at.pending = True
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_last": None}  # whose code cannot be copied
+
     def get_extra_state(self) -> dict[str, Any]:
         """What state_dict holds beside tensors."""
         return {"lead": self._at.lead, "count": self._at.count, "pending": self._at.pending}
@@ -604,12 +635,18 @@ class Learner(nn.Module):
         return self
 
 
+@functools.cache
 def _sends_weight(model: RuleModel) -> bool:
     """Whether what a spike passes on is the weight, as it was or as the spike itself leaves it."""
     weights = [a.value for a in model.on_pre if a.target == "w"]
     weights += [eq.unclipped(value) for value in weights]
     known = {ast.dump(value.tree) for value in weights}
     return model.transmit.text == "w" or ast.dump(model.transmit.tree) in known
+
+
+def _finite(value: Tensor) -> bool:
+    """Whether all numbers are; their sum, which takes less time, mostly tells."""
+    return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> str:
@@ -678,6 +715,10 @@ def _layout(
         return Sparse(parameter)
     if isinstance(layer, (nn.Conv1d, nn.Conv2d)) and len(shape) > 1:
         return Conv(layer, parameter, pruned)
+    if isinstance(layer, FlipFlop) and weight.startswith("weight_hh") and len(shape) == 1:
+        if pruned is not None:
+            raise ValueError(f"mask: {where} has one synapse for each gate, all in use.")
+        return Diagonal(parameter)
     if isinstance(layer, (nn.RNNBase, nn.RNNCellBase)):
         raise ValueError(f"{type(layer).__name__} does not show its activity; use FlipFlop.")
     if len(shape) != 2 or parameter.layout != torch.strided:

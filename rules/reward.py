@@ -105,7 +105,7 @@ class MSTDP(Rule):
     """Potentiation of a pair at interval 0, relative."""
     a_minus: float = parameter(1.0, at_least=0)
     """Depression of a pair at interval 0, relative."""
-    rate: float = parameter(0.01, at_least=0)
+    rate: float = parameter(0.01, at_least=0, at_most=1)
     """Change by a pair at unit reward, in fractions of w_max - w_min."""
     w_min: float = parameter(0.0)
     """Lower bound, in the unit of the weight."""
@@ -168,7 +168,7 @@ class MSTDPET(Rule):
     """Potentiation of a pair at interval 0, relative."""
     a_minus: float = parameter(1.0, at_least=0)
     """Depression of a pair at interval 0, relative."""
-    rate: float = parameter(0.01, at_least=0)
+    rate: float = parameter(0.01, at_least=0, at_most=1)
     """Change by a pair at constant unit reward, in fractions of w_max - w_min."""
     w_min: float = parameter(0.0)
     """Lower bound, in the unit of the weight."""

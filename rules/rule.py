@@ -1,6 +1,8 @@
 """What a plasticity rule is: parameters as fields, equations as class attributes."""
 
+import difflib
 import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -84,6 +86,17 @@ class Rule(Parametrized):
     signals: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls) -> None:
+        """Refuse what looks like one of these attributes, misspelt: it would do nothing."""
+        super().__init_subclass__()
+        known = ("equations", "on_pre", "on_post", "transmit", "signals", "reads")
+        for name, value in vars(cls).items():
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            if isinstance(value, (str, tuple)) and close and name not in known:
+                raise TypeError(
+                    f"{cls.__name__}.{name} is no part of a rule; did you mean {close[0]!r}?"
+                )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         given = self.parameters()
@@ -132,7 +145,10 @@ def _model(
         return f"{name}.{attribute}"
 
     eq.check_new(parameters, {"w", "dt", "t"}, name)
-    system = eq.parse_system(text.equations, given | {"w"}, where("equations"), _FUNCTIONS)
+    try:
+        system = eq.parse_system(text.equations, given | {"w"}, where("equations"), _FUNCTIONS)
+    except eq.EquationError as error:
+        raise _explained(error, reads) from None
     variables = tuple(d.variable for d in system if d.variable != "w")
     eq.check_new(variables, given | {"dt"}, where("equations"))
     decay = {
@@ -145,7 +161,10 @@ def _model(
     bounded = {"w_min", "w_max"} <= set(parameters)
 
     def block(source: str, attribute: str) -> tuple[eq.Assignment, ...]:
-        parsed = eq.parse_block(source, known, written, where(attribute), _FUNCTIONS)
+        try:
+            parsed = eq.parse_block(source, known, written, where(attribute), _FUNCTIONS)
+        except eq.EquationError as error:
+            raise _explained(error, reads) from None
         return tuple(_clipped(a) if bounded and a.target == "w" else a for a in parsed)
 
     on_pre, on_post = block(text.on_pre, "on_pre"), block(text.on_post, "on_post")
@@ -168,6 +187,17 @@ def _model(
         reads,
         bounded,
         bool(called & set(eq.POPULATION_FUNCTIONS)),
+    )
+
+
+def _explained(error: eq.EquationError, reads: tuple[str, ...]) -> eq.EquationError:
+    """With what to do about a variable of the neuron that the rule has not named."""
+    found = re.search(r"unknown name '(\w+)_post'", str(error))
+    if found is None:
+        return error
+    wanted = (*reads, found[1])
+    return eq.EquationError(
+        f"{error}\nTo read {found[1]!r} of the postsynaptic neuron, declare reads = {wanted!r}."
     )
 
 

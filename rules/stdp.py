@@ -11,15 +11,19 @@ from neuroflip.parameters import choice, parameter
 from neuroflip.rules.rule import Declaration, Rule
 from neuroflip.units import as_float, ms
 
-# What one pair at interval 0 does to the weight, for a trace of 1
-_UP = "a_plus*(w_max - w_min)*((w_max - w)/(w_max - w_min))**mu_plus"
+# What one pair at interval 0 does to the weight, for a trace of 1; by `base_plus`
+_UP = {
+    "room": "a_plus*(w_max - w_min)*((w_max - w)/(w_max - w_min))**mu_plus",
+    "weight": "a_plus*(w_max - w_min)*((w - w_min)/(w_max - w_min))**mu_plus",
+}
 _DOWN = "a_minus*(w_max - w_min)*((w - w_min)/(w_max - w_min))**mu_minus"
 
 
 @final
 @dataclass(frozen=True)
 class PairSTDP(Rule):
-    """Pair STDP, additive to multiplicative, with hard bounds; its conventions are options.
+    """Pair STDP, additive to multiplicative or by a power law, with hard bounds; its conventions
+    are options.
 
     Each presynaptic spike raises the trace x by 1, each postsynaptic spike the trace y;
     with W = w_max - w_min,
@@ -30,7 +34,15 @@ class PairSTDP(Rule):
 
     and w is clipped to [w_min, w_max]. mu = 0 is the additive rule (Song, Miller & Abbott 2000,
     Nat. Neurosci. 3:919), mu = 1 the multiplicative one, values between interpolate (Guetig et
-    al. 2003, J. Neurosci. 23:3697, eq. 3).
+    al. 2003, J. Neurosci. 23:3697, eq. 3). With base_plus = "weight" potentiation is a power of
+    the weight itself,
+
+        at a postsynaptic spike:  w += a_plus  W ((w - w_min)/W)**mu_plus  x
+
+    which with mu_minus = 1 is the power law that Morrison, Aertsen & Diesmann (2007, Neural
+    Comput. 19:1437) fitted to data, lambda w0**(1 - mu) w**mu up and alpha lambda w down: there
+    w_min = 0, a_plus = lambda (w0/w_max)**(1 - mu), a_minus = alpha lambda, mu_plus = mu = 0.4. It
+    settles by itself, so that w_max may lie far above the weights.
 
     `pairing`, `coincidence`, `order` and `sends` say what simulators do differently under the
     same name; the defaults are Brian2's. `PairSTDP.like` has those of others.
@@ -62,6 +74,9 @@ class PairSTDP(Rule):
     """Lower bound, in the unit of the weight."""
     w_max: float = parameter(1.0)
     """Upper bound, in the unit of the weight."""
+    base_plus: str = choice("room", "weight")
+    """What mu_plus is the exponent of: the "room" that is left, w_max - w, or the "weight" itself,
+    w - w_min, both as fractions of w_max - w_min."""
     pairing: str = choice("all", "nearest", "presynaptic", "restricted")
     """Which earlier spikes of the other side a spike meets: "all"; the "nearest" one;
     "presynaptic", each presynaptic spike the postsynaptic ones right before and right after it;
@@ -87,7 +102,7 @@ class PairSTDP(Rule):
         x += 1
     """
     on_post: ClassVar[str] = f"""
-        w += {_UP}*x
+        w += {_UP["room"]}*x
         y += 1
     """
 
@@ -95,9 +110,10 @@ class PairSTDP(Rule):
         """The text for these options. What a coincidence changes is put right in on_post, where
         `met` is exactly 1 if a presynaptic spike has come in this step: it decays with any time."""
         sent = f"clip(w - {_DOWN}*y, w_min, w_max)" if self.sends == "after" else "w"
+        one_up = _UP[self.base_plus]
         chosen = (self.pairing, self.coincidence, self.order)
         if chosen == ("all", "potentiate", "pre"):
-            return Declaration(self.equations, self.on_pre, self.on_post, sent)
+            return Declaration(self.equations, self.on_pre, f"w += {one_up}*x\ny += 1", sent)
         sums = self.pairing in ("all", "presynaptic")
         uses_up = self.pairing in ("presynaptic", "restricted")  # a post spike, the pre ones
         restricted = self.pairing == "restricted"
@@ -112,7 +128,7 @@ class PairSTDP(Rule):
         elif pre_last:  # without the spike of this step
             x_used = f"(x - {now})" if sums else "where(met == 1, x0, x)"
 
-        up = f"{_UP}*{x_used}"
+        up = f"{one_up}*{x_used}"
         restore = "w = where(met == 1, w0, w)"
         down = f"{now}*{_DOWN}*{y_used}"
         if self.order == "pre":
@@ -148,7 +164,8 @@ class PairSTDP(Rule):
         span = self.w_max - self.w_min
 
         def up(w: float) -> float:
-            return self.a_plus * span * math.pow((self.w_max - w) / span, self.mu_plus)
+            base = self.w_max - w if self.base_plus == "room" else w - self.w_min
+            return self.a_plus * span * math.pow(base / span, self.mu_plus)
 
         def down(w: float) -> float:
             return -self.a_minus * span * math.pow((w - self.w_min) / span, self.mu_minus)
@@ -167,16 +184,18 @@ class PairSTDP(Rule):
     def like(cls, peer: str, **parameters: Any) -> "PairSTDP":
         """The rule with the conventions of another simulator, from parameters in its own names.
 
-        peer: "brian2" (its STDP example), "nest" (stdp_synapse and its nearest-neighbour kin),
-            "genn" (STDP), "snntorch", "spikingjelly" (both STDPLearner), "bindsnet" (PostPre),
-            "norse" (stdp_step_linear).
+        peer: "brian2" (its STDP example), "nest" (stdp_synapse, its nearest-neighbour kin, and the
+            power law stdp_pl_synapse_hom), "genn" (STDP), "snntorch", "spikingjelly" (both
+            STDPLearner), "bindsnet" (PostPre), "norse" (stdp_step_linear).
         parameters: as the peer calls them, times in s, rates in Hz; `nest` takes its `lambda` as
             `lambda_`. snnTorch and SpikingJelly count time constants in steps, and take functions
             f_pre and f_post: give the number that they return. Those two and Norse decay by
             1 - dt/tau a step; they take `dt` (s), and the rule is theirs when run with it.
 
-        Where a peer sets no bounds, they are w_min and w_max, -1 and 1 by default. Delays belong
-        to the projection: NEST's is all dendritic, Brian2's and GeNN's axonal.
+        Where a peer sets no bounds, they are w_min and w_max, -1 and 1 by default. NEST's power law
+        has no upper one and takes Wmax, 100 by default, and w0, what 1 pA is in the unit of your
+        weights, 1 by default. Delays belong to the projection: NEST's is all dendritic, Brian2's
+        and GeNN's axonal.
         Known not to be reproduced: NEST sends a weight that has taken in a coincident
         postsynaptic spike; its stdp_nn_symm and stdp_nn_restr pair the first postsynaptic spikes
         with a presynaptic one at time 0 that never was, and stdp_nn_restr lets a postsynaptic
@@ -194,11 +213,14 @@ class PairSTDP(Rule):
         """
         if peer not in _PEERS:
             raise ValueError(f"PairSTDP.like: unknown peer {peer!r}; {nearest(str(peer), _PEERS)}")
-        known = inspect.signature(_PEERS[peer]).parameters
+        make = _PEERS[peer]
+        if peer == "nest" and parameters.get("synapse_model") == _NEST_POWER_LAW:
+            make = _nest_power_law
+        known = inspect.signature(make).parameters
         for name in parameters:
             if name not in known:
                 raise TypeError(f"{peer} has no parameter {name!r}; {nearest(name, known)}")
-        return _PEERS[peer](**parameters)
+        return make(**parameters)
 
 
 def _brian2(
@@ -217,6 +239,7 @@ _NEST = {
     "stdp_nn_pre_centered_synapse": "presynaptic",
     "stdp_nn_restr_synapse": "restricted",
 }
+_NEST_POWER_LAW = "stdp_pl_synapse_hom"
 
 
 def _nest(
@@ -230,11 +253,29 @@ def _nest(
     Wmax: float = 100.0,
 ) -> PairSTDP:
     if synapse_model not in _NEST:
-        known = nearest(str(synapse_model), _NEST)
+        known = nearest(str(synapse_model), [*_NEST, _NEST_POWER_LAW])
         raise ValueError(f"nest: unknown synapse_model {synapse_model!r}; {known}")
     return PairSTDP(
         tau_plus, tau_minus, lambda_, alpha * lambda_, mu_plus, mu_minus, w_max=Wmax,
         pairing=_NEST[synapse_model], coincidence="none", order="post", sends="after",
+    )  # fmt: skip
+
+
+def _nest_power_law(
+    synapse_model: str,
+    tau_plus: float = 20 * ms,
+    tau_minus: float = 20 * ms,
+    lambda_: float = 0.1,
+    alpha: float = 1.0,
+    mu: float = 0.4,
+    w0: float = 1.0,
+    Wmax: float = 100.0,
+) -> PairSTDP:
+    if not (Wmax > 0 and w0 > 0):
+        raise ValueError(f"nest: w0 and Wmax must be above 0; got {w0!r} and {Wmax!r}.")
+    return PairSTDP(
+        tau_plus, tau_minus, lambda_ * math.pow(w0 / Wmax, 1 - mu), alpha * lambda_, mu, 1.0,
+        w_max=Wmax, base_plus="weight", coincidence="none", order="post", sends="after",
     )  # fmt: skip
 
 

@@ -16,10 +16,13 @@ import torch
 from torch import Tensor
 
 from neuroflip import equations as eq
+from neuroflip.engines import machine_code
 from neuroflip.engines.torch import FUNCTIONS
+from neuroflip.rules.event_kernel import WORTH, EventKernel, EventStep, event_kernel
 from neuroflip.rules.layer_rule import LayerRule
 from neuroflip.rules.layouts import Layout
 from neuroflip.rules.rule import RuleModel
+from neuroflip.rules.step_size import refusal
 from neuroflip.rules.terms import Level, Term, expand, folded, grows, increment, level_of, names_of
 
 State = dict[str, Tensor]
@@ -102,6 +105,108 @@ class _Values:
         return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(shape)
 
 
+class _Program:
+    """A rule with its numbers put in, as `Stepper` runs it; the same for all layers.
+
+    apart: whether every sample has weights of its own, for a step or for good. kernel: of its
+    steps on one matrix of weights; None where there is none.
+    """
+
+    def __init__(
+        self,
+        model: RuleModel,
+        constants: Mapping[str, float],
+        dt: float,
+        own: bool,
+        activity: tuple[str, str] | None,
+    ) -> None:
+        given: dict[str, Level] = {}
+        if activity is not None:
+            given = {activity[0]: "pre", activity[1]: "post"}
+        self.state_levels: dict[str, Level] = {
+            v: model.level[v] for v in model.variables if v not in given
+        }
+        self.levels: dict[str, Level] = {**self.state_levels, **given}
+        self.levels |= {name: "post" for name in model.signals}
+        self.levels |= {f"{v}_post": "post" for v in model.reads}
+        values = [(f.variable, f.value) for f in model.flows]
+        values += [(a.target, a.value) for a in (*model.on_pre, *model.on_post)]
+        self.apart = own or any("w" in v.names for k, v in values if k in self.state_levels)
+        self.levels["w"] = "synapse" if self.apart else "weight"
+        self.bounds = (constants["w_min"], constants["w_max"]) if model.bounded else None
+        self.decay = {
+            v: math.exp(-dt / constants[tau])
+            for v, tau in model.decay.items()
+            if v in self.state_levels
+        }
+        flows = {
+            f.variable: folded(f.value.tree, constants)
+            for f in model.flows
+            if f.variable == "w" or f.variable in self.state_levels
+        }
+        on_pre, on_post = (
+            [(a.target, _value(a, constants)) for a in block if activity is None]
+            for block in (model.on_pre, model.on_post)
+        )
+        self.kernel: EventKernel | None = None
+        if activity is None and not self.apart:
+            self.kernel = event_kernel(
+                self.levels, self.decay, flows, on_pre, on_post, self.bounds, dt
+            )
+        self.flows = [self._line(*flow, flow=True) for flow in flows.items()]
+        self.on_pre = [self._line(*line) for line in on_pre]
+        self.on_post = [self._line(*line) for line in on_post]
+
+    def _line(self, target: str, tree: ast.expr, flow: bool = False) -> _Line:
+        lifted: list[_Joined] = []
+        tree = self._lift(tree, lifted)
+        level = self.levels[target]
+        if flow and level in ("weight", "synapse"):
+            tree = ast.BinOp(ast.Name(target), ast.Add(), tree)
+        terms = increment(tree, target, self.levels)
+        steady = not flow and not any(term.factors for term in terms)
+        if level == "weight" or (level == "synapse" and grows(tree, target)) or steady:
+            return _Line(target, tuple(lifted), None, tuple(map(_Product.of, terms)))
+        return _Line(target, tuple(lifted), _Code.of(tree, level), ())
+
+    def _lift(self, tree: ast.expr, found: list[_Joined]) -> ast.expr:
+        """The expression with names for the population functions in it, innermost first."""
+        program = self
+
+        class Lifter(ast.NodeTransformer):
+            def visit_Call(self, node: ast.Call) -> ast.expr:
+                self.generic_visit(node)
+                assert isinstance(node.func, ast.Name)
+                function = node.func.id
+                if function not in eq.POPULATION_FUNCTIONS:
+                    return node
+                argument = node.args[0]
+                level = level_of(argument, program.levels)
+                name = f"_{len(program.levels)}"  # no name of the language begins so
+                above: Level = "post" if function == "sum_pre" or level == "post" else "synapse"
+                products = expand(argument, program.levels) if function == "sum_pre" else []
+                program.levels[name] = above
+                at = level if function == "sum_pre" else above
+                code = _Code.of(argument, at)
+                found.append(_Joined(name, function, code, tuple(map(_Product.of, products))))
+                return ast.Name(name)
+
+        result = Lifter().visit(ast.Expression(tree)).body
+        assert isinstance(result, ast.expr)
+        return result
+
+
+@functools.lru_cache(maxsize=64)
+def _program(
+    model: RuleModel,
+    constants: tuple[tuple[str, float], ...],
+    dt: float,
+    own: bool,
+    activity: tuple[str, str] | None,
+) -> _Program:
+    return _Program(model, dict(constants), dt, own, activity)
+
+
 class Stepper:
     """Runs a declared rule on a layout. State and weights are handed in and given back each step.
 
@@ -123,37 +228,16 @@ class Stepper:
         activity: tuple[str, str] | None,
     ) -> None:
         self.layout, self.reduction, self.dt = layout, reduction, dt
-        self.activity = activity
+        self.activity, self.name = activity, model.name
         self.kept: tuple[str, ...] = ()
-        given: dict[str, Level] = {}
-        if activity is not None:
-            given = {activity[0]: "pre", activity[1]: "post"}
-        self.state_levels: dict[str, Level] = {
-            v: model.level[v] for v in model.variables if v not in given
-        }
-        self._levels: dict[str, Level] = {**self.state_levels, **given}
-        self._levels |= {name: "post" for name in model.signals}
-        self._levels |= {f"{v}_post": "post" for v in model.reads}
-        values = [(f.variable, f.value) for f in model.flows]
-        values += [(a.target, a.value) for a in (*model.on_pre, *model.on_post)]
-        depends = any("w" in v.names for target, v in values if target in self.state_levels)
-        self._apart = depends or reduction == "none"  # whether samples have their own weights
-        self._levels["w"] = "synapse" if self._apart else "weight"
-        self._constants = dict(parameters)
-        self.bounds = (parameters["w_min"], parameters["w_max"]) if model.bounded else None
-        self._decay = {
-            v: math.exp(-dt / parameters[tau])
-            for v, tau in model.decay.items()
-            if v in self.state_levels
-        }
-        self._flows = [
-            self._line(f.variable, f.value.tree, flow=True)
-            for f in model.flows
-            if f.variable == "w" or f.variable in self.state_levels
-        ]
-        spiking = activity is None
-        self._on_pre = [self._assignment(a) for a in model.on_pre if spiking]
-        self._on_post = [self._assignment(a) for a in model.on_post if spiking]
+        own = reduction == "none"
+        self._program = _program(model, tuple(parameters.items()), dt, own, activity)
+        self.state_levels, self.bounds = self._program.state_levels, self._program.bounds
+        self._kernel = self._program.kernel if layout.one_matrix else None
+        self._event_step: EventStep | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_event_step": None}  # which holds addresses
 
     def start(self, samples: int, like: Tensor) -> State:
         """All variables at 0."""
@@ -170,6 +254,36 @@ class Stepper:
         """A variable as users know it."""
         return self.layout.natural(self.state_levels[name], value, lead)
 
+    def step_events(
+        self,
+        state: State,
+        weight: Tensor,
+        pre: Tensor,
+        post: Tensor,
+        given: Mapping[str, Tensor],
+        time: float,
+    ) -> EventStep | None:
+        """What `step` does, in place and sooner, where there is a kernel for it and it is worth
+        it: what took the step. None, and nothing done, elsewhere, and where pre or post is not 0
+        and 1 only."""
+        if self._kernel is None or weight.device.type != "cpu":
+            return None
+        if len(pre) * weight.numel() < WORTH:
+            return None
+        found, sizes = self._event_step, (len(pre), weight.shape, weight.dtype)
+        if found is None or found.sizes != sizes:
+            scale = 1 / len(pre) if self.reduction == "mean" else 1.0
+            try:
+                found = self._event_step = EventStep(self._kernel, *sizes, scale)
+            except machine_code.NoCompiler:
+                self._kernel = None
+                return None
+        if not found.bind(state, weight):
+            return None
+        given = {name: value.contiguous() for name, value in given.items()}
+        taken = found.take(pre.contiguous(), post.contiguous(), given, time)
+        return found if taken else None
+
     def step(
         self,
         state: State,
@@ -185,9 +299,9 @@ class Stepper:
         pre, post: activity, as the layout has it. active: whether there is any, on either side.
         given: signals and what is read, level post. time: start of the step (s).
         """
-        values = _Values(self.layout, self._levels, len(pre))
+        values = _Values(self.layout, self._program.levels, len(pre))
         shared = self.reduction != "none"
-        if self._apart and shared:
+        if self._program.apart and shared:
             own = weight.expand(len(pre), *weight.shape).clone()
         else:
             own = weight
@@ -196,11 +310,11 @@ class Stepper:
             values.now[self.activity[0]], values.now[self.activity[1]] = pre, post
         self._flow(values)
         if active[0]:
-            self._events("pre", self._on_pre, pre, values)
+            self._events("pre", self._program.on_pre, pre, values)
         if active[1]:
-            self._events("post", self._on_post, post, values)
+            self._events("post", self._program.on_post, post, values)
         own = values.now["w"]
-        if self._apart and shared:
+        if self._program.apart and shared:
             if len(pre) == 1:
                 own = own[0]  # exactly
             else:
@@ -208,51 +322,6 @@ class Stepper:
                 joined = change.mean(0) if self.reduction == "mean" else change.sum(0)
                 own = self.clipped(weight + joined)
         return {name: values.now[name] for name in state}, own
-
-    def _assignment(self, assignment: eq.Assignment) -> _Line:
-        tree = assignment.value.tree
-        if assignment.target == "w":
-            while (inner := _unbounded(tree)) is not tree:  # the sum of the samples is clipped
-                tree = inner
-        return self._line(assignment.target, tree)
-
-    def _line(self, target: str, tree: ast.expr, flow: bool = False) -> _Line:
-        lifted: list[_Joined] = []
-        tree = self._lift(folded(tree, self._constants), lifted)
-        level = self._levels[target]
-        if flow and level in ("weight", "synapse"):
-            tree = ast.BinOp(ast.Name(target), ast.Add(), tree)
-        terms = increment(tree, target, self._levels)
-        steady = not flow and not any(term.factors for term in terms)
-        if level == "weight" or (level == "synapse" and grows(tree, target)) or steady:
-            return _Line(target, tuple(lifted), None, tuple(map(_Product.of, terms)))
-        return _Line(target, tuple(lifted), _Code.of(tree, level), ())
-
-    def _lift(self, tree: ast.expr, found: list[_Joined]) -> ast.expr:
-        """The expression with names for the population functions in it, innermost first."""
-        stepper = self
-
-        class Lifter(ast.NodeTransformer):
-            def visit_Call(self, node: ast.Call) -> ast.expr:
-                self.generic_visit(node)
-                assert isinstance(node.func, ast.Name)
-                function = node.func.id
-                if function not in eq.POPULATION_FUNCTIONS:
-                    return node
-                argument = node.args[0]
-                level = level_of(argument, stepper._levels)
-                name = f"_{len(stepper._levels)}"  # no name of the language begins so
-                above: Level = "post" if function == "sum_pre" or level == "post" else "synapse"
-                products = expand(argument, stepper._levels) if function == "sum_pre" else []
-                stepper._levels[name] = above
-                at = level if function == "sum_pre" else above
-                code = _Code.of(argument, at)
-                found.append(_Joined(name, function, code, tuple(map(_Product.of, products))))
-                return ast.Name(name)
-
-        result = Lifter().visit(ast.Expression(tree)).body
-        assert isinstance(result, ast.expr)
-        return result
 
     def _join(self, line: _Line, values: _Values) -> None:
         for joined in line.joined:
@@ -288,16 +357,16 @@ class Stepper:
     def _flow(self, values: _Values) -> None:
         """Decay and flows, all from the values at the start of the step."""
         after = {}
-        for line in self._flows:
+        for line in self._program.flows:
             self._join(line, values)
             if line.value is not None:
                 after[line.target] = values.now[line.target] + self.dt * values.of(line.value)
             elif line.target != "w":
                 after[line.target] = self._added(line, values, None, None, self.dt)
-        for line in self._flows:  # in place, so after all that reads it
+        for line in self._program.flows:  # in place, so after all that reads it
             if line.target == "w":
                 self._added(line, values, None, None, self.dt)
-        for name, factor in self._decay.items():
+        for name, factor in self._program.decay.items():
             values.now[name].mul_(factor)
         values.now |= after
 
@@ -325,7 +394,10 @@ class Stepper:
         All products of a line read the target as it was.
         """
         total: Tensor = values.now[line.target]
-        shared = line.target == "w" and not self._apart
+        bounds = self.bounds if line.target == "w" else None
+        # Rates have no largest value, so that only the step itself shows what they do to a weight
+        before = total.clone() if bounds is not None and self.activity is not None else None
+        shared = line.target == "w" and not self._program.apart
         if shared and self.reduction == "mean":
             scale /= values.samples
         factors = [
@@ -344,9 +416,21 @@ class Stepper:
                 self._add_joined(total, found, values, number)
             else:
                 self._add_each(line.target, total, found, number)
-        if line.target == "w" and self.bounds is not None:
-            total.clamp_(*self.bounds)
+        if bounds is not None:
+            if before is not None:
+                self._refuse_leaps(before, total, bounds)
+            total.clamp_(*bounds)
         return total
+
+    def _refuse_leaps(self, before: Tensor, after: Tensor, bounds: tuple[float, float]) -> None:
+        """Undo and refuse a change of weights by more than the bounds are apart."""
+        largest = float((after - before).abs_().max()) if before.numel() else 0.0
+        if largest > 1.000001 * (bounds[1] - bounds[0]):  # what float32 cannot tell
+            after.copy_(before)
+            raise ValueError(
+                f"{refusal(self.name, 'a weight', largest, '', bounds)}, or the layer less "
+                'activity or reduction="mean". Nothing has changed.'
+            )
 
     def _add_joined(
         self, total: Tensor, found: dict[Level, Any], values: _Values, number: float
@@ -382,7 +466,7 @@ class Stepper:
 
     def _add_each(self, target: str, total: Tensor, found: dict[Level, Any], number: float) -> None:
         factors = [*found.values()]
-        if self._levels[target] == "synapse":
+        if self._program.levels[target] == "synapse":
             factors = [
                 self.layout.wide(level, torch.as_tensor(f, dtype=total.dtype, device=total.device))
                 if level in ("pre", "post")
@@ -422,6 +506,9 @@ class LayerStepper:
         """The state as the rule has it."""
         return value
 
+    def step_events(self, *given: Any) -> None:
+        """None: such a rule has no kernel."""
+
     def step(
         self,
         state: State,
@@ -444,6 +531,15 @@ class LayerStepper:
                 f"axis of samples before or without; got {tuple(change.shape)}."
             )
         return state, self.clipped(weight + change)
+
+
+def _value(assignment: eq.Assignment, constants: Mapping[str, float]) -> ast.expr:
+    """What is assigned; to the weight, without its bounds, as the sum of the samples is clipped."""
+    tree = assignment.value.tree
+    if assignment.target == "w":
+        while (inner := _unbounded(tree)) is not tree:
+            tree = inner
+    return folded(tree, constants)
 
 
 def _unbounded(tree: ast.expr) -> ast.expr:

@@ -6,7 +6,7 @@ every step (Sussillo & Barak 2013, Neural Comput. 25:626).
     python -m neuroflip.sims.three_bit
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,11 +20,14 @@ TRAINED = 50
 
 
 class Model(nn.Module):
-    """Pulses (T, B, 3) -> what the net says of each line, (T, B, 3); positive for +1."""
+    """Pulses (T, B, 3) -> what the net says of each line, (T, B, 3); positive for +1.
 
-    def __init__(self, units: int = 32) -> None:
+    layer: makes the recurrent layer, of its inputs and its units.
+    """
+
+    def __init__(self, units: int = 32, layer: Callable[[int, int], nn.Module] = FlipFlop) -> None:
         super().__init__()
-        self.memory = FlipFlop(3, units)
+        self.memory = layer(3, units)
         self.readout = nn.Linear(units, 3)
 
     def forward(self, pulses: Tensor) -> Tensor:
@@ -53,12 +56,13 @@ def three_bit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Model()
-        loss = _train(model, updates)
+        loss = train(model, updates)
         accuracy = {length: _test(model, length, trials) for length in lengths}
     return {"seed": seed, "loss": loss, "accuracy": accuracy}
 
 
-def _train(model: Model, updates: int) -> float:
+def train(model: Model, updates: int) -> float:
+    """Train a net as `three_bit` says, with torch's generator; the last loss."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     loss = torch.full((), torch.nan)

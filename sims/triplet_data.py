@@ -16,19 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroflip.circuit import (
-    Array,
-    Circuit,
-    CurrentInput,
-    OneToOne,
-    Population,
-    Projection,
-    SpikeInput,
-)
+from neuroflip.circuit import Array, Circuit, OneToOne, Population, Projection, SpikeInput
 from neuroflip.neurons import DeltaLIF
 from neuroflip.rules.rule import Rule
 from neuroflip.rules.stdp import PairSTDP
-from neuroflip.rules.suppression import FroemkeDanSTDP
 from neuroflip.rules.triplet import PRESETS, TripletSTDP
 from neuroflip.simulation import simulate
 from neuroflip.tables import table
@@ -99,62 +90,44 @@ HIPPOCAMPAL = (
 """Wang et al. 2005."""
 
 
-def changes(rule: Rule, protocols: Sequence[Protocol], dt: float = 1 * ms) -> Array:
+def changes(
+    rule: Rule, protocols: Sequence[Protocol], dt: float = 1 * ms, start: float = 0.5
+) -> Array:
     """What each protocol does to a weight, in fractions of w_max - w_min.
 
-    The rule is simulated with the weight in the middle of its bounds. dt (s): the spikes are
-    rounded to whole steps.
+    dt (s): the spikes are rounded to whole steps. start: where the weight begins between its
+    bounds, in the same fractions.
     """
     pre, post = zip(*(p.trains() for p in protocols), strict=True)
-    size, steps = len(protocols), round(max(map(np.max, (*pre, *post))) / dt) + 50
-    kick = np.zeros((steps, size))
-    for i, times in enumerate(post):
-        kick[np.round(times / dt).astype(int), i] = 1.0
+    size, steps = len(protocols), round((max(map(np.max, (*pre, *post))) + 200 * ms) / dt)
     # The postsynaptic neurons fire where they are kicked: no weight reaches their threshold
     low, high = getattr(rule, "w_min", 0.0), getattr(rule, "w_max", 1.0)
+    before = low + start * (high - low)
     neuron = DeltaLIF(tau_m=dt, v_threshold=1e6 * max(1.0, abs(low), abs(high)), refractory=0.0)
-    kick *= 10 * neuron.v_threshold / neuron.resistance
     circuit = Circuit(
         "protocols", [Population("post", neuron, size)],
-        [Projection("pre", "post", (low + high) / 2, pattern=OneToOne(), rule=rule)],
-        [SpikeInput("pre", size), CurrentInput("kick", "post")],
+        [Projection("pre", "post", before, pattern=OneToOne(), rule=rule),
+         Projection("kick", "post", 10 * neuron.v_threshold, pattern=OneToOne())],
+        [SpikeInput("pre", size), SpikeInput("kick", size)],
     )  # fmt: skip
-    inputs = {"pre": [np.round(times / dt) * dt for times in pre], "kick": kick}
+    inputs = {
+        "pre": [np.round(times / dt) * dt for times in pre],
+        "kick": [(np.round(times / dt) - 1) * dt for times in post],  # which acts a step later
+    }
     rec = simulate(circuit, inputs, duration=steps * dt, dt=dt)
     if rec.spikes["post"].size != sum(map(np.size, post)):
         raise RuntimeError("a postsynaptic spike is missing: protocols overlap at this dt.")
-    found: Array = (rec.weights["pre->post"] - (low + high) / 2) / (high - low)
+    found: Array = (rec.weights["pre->post"] - before) / (high - low)
     return found
 
 
-def unbounded_changes(rule: Rule, protocols: Sequence[Protocol]) -> Array:
+def unbounded_changes(rule: Rule, protocols: Sequence[Protocol], dt: float = 1 * ms) -> Array:
     """`changes` as they would be without bounds, of a rule that is linear in its amplitudes.
 
     Run with amplitudes of a hundredth, as no weight fits between its bounds in all protocols.
     """
     small = {name: a / 100 for name, a in rule.parameters().items() if AMPLITUDE.fullmatch(name)}
-    return 100 * changes(dataclasses.replace(rule, **small), protocols)  # type: ignore[type-var]
-
-
-Curve = tuple[Array, Array, Array, Array]
-"""Rates (Hz) of pairs; the change by a rule, the change measured, its standard error."""
-
-
-def rate_curves(rule: Rule) -> dict[str, Curve]:
-    """A rule next to the visual cortex, over the rate of 60 pairs: one curve an order of spikes.
-
-    Empty for rules that are about something else.
-    """
-    if not isinstance(rule, (PairSTDP, TripletSTDP, FroemkeDanSTDP)):
-        return {}
-    found = unbounded_changes(rule, VISUAL)
-    curves = {}
-    for label, interval in (("+10 ms", 10 * ms), ("-10 ms", -10 * ms)):
-        here = [i for i, p in enumerate(VISUAL) if p.post == (interval,)]
-        each = [(VISUAL[i].rate, found[i], VISUAL[i].change, VISUAL[i].error) for i in here]
-        rates, model, measured, error = np.array(each).T
-        curves[label] = (rates, model, measured, error)
-    return curves
+    return 100 * changes(dataclasses.replace(rule, **small), protocols, dt)  # type: ignore[type-var]
 
 
 def triplet_changes(name: str, protocols: Sequence[Protocol]) -> Array:

@@ -1,6 +1,5 @@
 """The command line: what it prints, what it refuses, and with what exit status."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -96,7 +95,7 @@ def test_help_imports_no_engine() -> None:
 
 
 def test_exit_status_of_the_process() -> None:
-    command = [sys.executable, "-m", "neuroflip.cli", "run", "sr_lach"]
+    command = [sys.executable, "-m", "neuroflip", "run", "sr_lach"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -151,7 +150,9 @@ def test_a_number_that_is_not_known_is_null(monkeypatch: pytest.MonkeyPatch) -> 
     right = numba_engine.run
 
     def without_margin(job: Any) -> Any:
-        return [dataclasses.replace(trial, margin=None) for trial in right(job)]
+        recorder = right(job)
+        recorder.margins.clear()
+        return recorder
 
     monkeypatch.setattr(numba_engine, "run", without_margin)
     assert document("run", "sr_latch", "--duration", "10ms")["threshold_margin"] is None
@@ -354,10 +355,12 @@ def test_compare_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def wrong(job: Any) -> Any:
         """As the engine, without the first spike of Qbar."""
-        (trial,) = right(job)
-        steps, neurons = trial.spikes["Qbar"]
-        trial = dataclasses.replace(trial, spikes=trial.spikes | {"Qbar": (steps[1:], neurons[1:])})
-        return [trial]
+        recorder = right(job)
+        found = recorder.fields()
+        for field in ("spikes", "neurons", "trials"):
+            found[field]["Qbar"] = found[field]["Qbar"][1:]
+        recorder.fields = lambda: found
+        return recorder
 
     monkeypatch.setattr(torch_engine, "run", wrong)
     arguments = ("compare", "sr_latch", "--engines", "numba,torch", "--duration", "0.1")
@@ -436,13 +439,30 @@ def test_rule_beside_measured_data(tmp_path: Path) -> None:
     """Values of the model as in Pfister & Gerstner 2006, all-to-all, full set."""
     png = tmp_path / "t.png"
     found = document("rule", "TripletSTDP", "--plot", png)["measured"]
-    assert set(found) == {"+10 ms", "-10 ms"}
-    assert found["-10 ms"]["rate"] == [0.1, 10, 20, 40, 50]
-    assert found["-10 ms"]["measured"] == [-0.29, -0.41, -0.34, 0.56, 0.75]
+    labels = ["+10 ms", "-10 ms", "20 Hz, visual cortex", "1 Hz, culture", "1 Hz"]
+    assert [curve["label"] for curve in found] == labels
+    assert found[1]["at"] == [0.1, 10, 20, 40, 50]
+    assert found[1]["measured"] == [-0.29, -0.41, -0.34, 0.56, 0.75]
     expected = [-0.312, -0.334, -0.352, 0.155, 0.727]
-    np.testing.assert_allclose(found["-10 ms"]["rule"], expected, atol=2e-3)
+    np.testing.assert_allclose(found[1]["rule"], expected, atol=2e-3)
+    assert "Bi & Poo 1998" in found[3]["source"] and found[3]["error"] is None
+    assert found[4]["axis"][0] == "pre-post-pre (+5, -5) ms"
     assert png.read_bytes().startswith(b"\x89PNG")
-    assert document("rule", "InhibitorySTDP")["measured"] == {}
+    assert document("rule", "InhibitorySTDP")["measured"] == []
+
+
+def test_rule_of_a_published_set() -> None:
+    given = "rule", "GraupnerBrunel", "--preset", "cortical slices"
+    found = document(*given, "--set", "w_max=2")
+    wanted = rules.GraupnerBrunel.preset("cortical slices", w_max=2.0)
+    assert found["parameters"] == wanted.settings() and len(found["measured"]) == 5
+    assert document(*given, "--set", "tau=300")["measured"] == []  # no published set any more
+    assert "PairSTDP has no published sets for --preset; those that have: TripletSTDP, " in refused(
+        "rule", "PairSTDP", "--preset", "visual"
+    )
+    assert "unknown preset 'cortical'; did you mean 'cortical slices'?" in refused(
+        "rule", "GraupnerBrunel", "--preset", "cortical"
+    )
 
 
 def test_rule_of_rates(tmp_path: Path) -> None:

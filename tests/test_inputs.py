@@ -440,3 +440,17 @@ def test_drives_are_compared_by_content() -> None:
     assert drive(given) != drive({"one": [1e-4]})
     assert drive(given) != drive({**given, "one": [2e-4]})
     assert drive(given) != drive(given, seed=1)
+
+
+def test_long_trains_in_any_order_come_by_step_then_source() -> None:
+    """More steps than 16 bits hold."""
+    rng = np.random.default_rng(0)
+    trains = [rng.permutation(rng.choice(300_000, 400, replace=False)) * 1e-4 for _ in range(7)]
+    circuit = nf.Circuit(
+        "many", [nf.Population("A", nf.DeltaLIF())], inputs=[nf.SpikeInput("in", 7)],
+        projections=[nf.Projection("in", "A", 1e-6)],
+    )  # fmt: skip
+    (drive,) = resolve(circuit, {"in": trains}, 300_000, 1e-4, 0, None)
+    steps, sources = drive.events["in"]
+    told = sorted((round(t / 1e-4), i) for i, train in enumerate(trains) for t in train)
+    assert list(zip(steps.tolist(), sources.tolist(), strict=True)) == told

@@ -136,3 +136,5 @@ def test_upper_ends_and_words() -> None:
         Bounded(1.5)
     with pytest.raises(ValueError, match="^Bounded.mode: unknown 'tow'; did you mean 'two'"):
         Bounded(mode="tow")
+    with pytest.raises(TypeError, match="^Bounded has no parameter 'prat'; did you mean 'part'"):
+        Bounded(prat=0.1)  # type: ignore[call-arg]

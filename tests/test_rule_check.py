@@ -17,6 +17,19 @@ def test_every_rule_passes(name: str) -> None:
     assert report.ok, str(report)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rules.PairSTDP.like("nest", synapse_model="stdp_pl_synapse_hom", Wmax=3.0),
+        rules.MSTDP(rate=1.0),
+    ],
+    ids=["power law", "largest rate"],
+)
+def test_options_far_from_the_defaults_pass(rule: Rule) -> None:
+    report = rules.check_rule(rule)
+    assert report.ok, str(report)
+
+
 @final
 @dataclass(frozen=True)
 class Misdescribed(Rule):

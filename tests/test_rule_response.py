@@ -7,7 +7,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 from neuroflip import rules
-from neuroflip.rule_response import kind_of_response, rate_response, transmission
+from neuroflip.rule_response import (
+    kind_of_response,
+    rate_response,
+    response_axis,
+    transmission,
+)
 from neuroflip.units import ms
 
 Y = np.array([0.0, 0.5, 1.0, 2.0])
@@ -39,6 +44,35 @@ def test_transmission(tau_facil: float) -> None:
 def test_a_running_mean_has_settled_at_input_0_and_output_1() -> None:
     found = rate_response(rules.Covariance(rate=0.1), Y, 0.4)
     assert_allclose(found, 0.1 * (Y - 1), atol=1e-4)
+
+
+def test_eprop_shows_its_pseudo_derivative_over_the_potential() -> None:
+    """A triangle around the threshold, of the height that the rule is given."""
+    rule = rules.EProp(rate=0.1, threshold=2.0, height=0.5, beta=0.3)
+    label, v = response_axis(rule)
+    assert label == "membrane potential" and v.max() == 6.0
+    wanted = -0.1 * 0.5 / 2 * np.maximum(0, 1 - abs(v - 2) / 2)
+    assert_allclose(rate_response(rule, v, 0.4), wanted, atol=1e-15)
+    assert wanted.min() == -0.025
+
+
+def test_flip_flop_eprop_shows_the_slope_of_its_gate() -> None:
+    rule = rules.FlipFlopEProp(rate=0.1)
+    label, gate = response_axis(rule)
+    assert label == "gates J and K" and gate.max() == 1.0
+    assert_allclose(rate_response(rule, gate, 0.4), -0.1 * gate * (1 - gate), atol=1e-15)
+
+
+def test_no_response_is_flat() -> None:
+    """Every rule of rates or layers does something, and not the same everywhere, but for those
+    whose change is not about the postsynaptic rate: PES of the error, normalisation of the sum."""
+    flat = {
+        name
+        for name, kind in rules.RULES.items()
+        if kind_of_response(kind()) == "rates"
+        and np.ptp(rate_response(kind(), response_axis(kind())[1][::6], 0.4)) < 1e-12
+    }
+    assert flat == {"PES", "WeightNormalisation"}
 
 
 def test_kinds() -> None:

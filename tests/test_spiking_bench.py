@@ -148,7 +148,7 @@ def _result() -> dict[str, Any]:
     rows = [
         {
             "synapses": n, "neurons": n // 200, "events": 10 * n, "loop_s": 2e-7 * n,
-            "call_s": 3e-7 * n, "ns_per_event": 20.0, "peak_bytes": 2**20,
+            "call_s": 3e-7 * n, "ns_per_event": 20.0, "bare_ns_per_event": 2.0, "peak_bytes": 2**20,
         }
         for n in (1000, 10_000)
     ]  # fmt: skip
@@ -237,3 +237,21 @@ def test_bench() -> None:
     assert all(row["ns_per_event"] > 0 for row in rows)
     assert spiking_report.report(result)
     assert lines[-1].startswith("scaling: ")
+
+
+def test_bare_visits_reach_every_synapse_once_a_spike(monkeypatch) -> None:
+    from neuroflip.bench import ceiling
+
+    arrays = draw_recurrent(neurons=50, p=0.2, duration=0.1)
+    neurons = np.random.default_rng(0).integers(0, 50, 200)
+    found: list[np.ndarray] = []
+    run = ceiling.function(ceiling._VISITS)
+    monkeypatch.setattr(
+        ceiling, "function", lambda source: lambda *a: [run(*a), found.append(a[6])]
+    )
+    assert ceiling.bare_loop(arrays, neurons, repeats=1) >= 0
+    sent = np.zeros(50)  # what arrives in one repeat; traces are 0, so that weights stay
+    spikes = np.bincount(neurons, minlength=50)
+    for name, weight in (("ee", arrays["w"]), ("ei", arrays["w_e"]), ("inh", arrays["w_i"])):
+        np.add.at(sent, arrays[f"{name}_post"], spikes[arrays[f"{name}_pre"]] * weight)
+    np.testing.assert_allclose(found[-1], 2 * sent, rtol=1e-12)

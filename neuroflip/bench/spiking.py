@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from neuroflip.bench.ceiling import bare_loop
 from neuroflip.bench.workloads import (
     WORKLOADS,
     Workload,
@@ -96,8 +97,9 @@ def bench(
       Brian2's loop), "start" (second starts) and "memory" (over the larger process of Brian2).
 
     "geometric_mean": the same ratios over all workloads. "scaling": "rows" of "synapses" (all
-    plastic), "neurons", "events", "loop_s", "call_s", "ns_per_event", "peak_bytes"; and "exponent"
-    of the loop's time as a power of the events.
+    plastic), "neurons", "events", "loop_s", "call_s", "ns_per_event", "bare_ns_per_event" (of
+    `neuroflip.bench.ceiling.bare_loop`), "peak_bytes"; and "exponent" of the loop's time as a
+    power of the events.
 
     Raises ValueError for an unknown workload or fewer than one round.
     """
@@ -402,7 +404,8 @@ def _scaling(rounds: int, quick: bool, folder: Path, tell: Tell) -> dict[str, An
         found = _start("recurrent", SYSTEMS["neuroflip"], folder, "neuroflip", rounds)
         if "error" in found:
             return {"rows": rows, "exponent": None, "error": found["error"]}
-        events = synaptic_events(arrays, found["result"]["neurons"])
+        spikes = found["result"]["neurons"]
+        events, bare = synaptic_events(arrays, spikes), bare_loop(arrays, spikes)
         rows.append(
             {
                 "synapses": int(arrays["w"].size),
@@ -411,6 +414,7 @@ def _scaling(rounds: int, quick: bool, folder: Path, tell: Tell) -> dict[str, An
                 "loop_s": found["loop_s"],
                 "call_s": found["call_s"],
                 "ns_per_event": 1e9 * found["loop_s"] / events,
+                "bare_ns_per_event": 1e9 * bare / events,
                 "peak_bytes": found["peak_bytes"],
             }
         )

@@ -89,12 +89,12 @@ def _agreement(compared: Mapping[str, Any]) -> str:
 def _scaling_table(scaling: Mapping[str, Any]) -> str:
     rows = [
         (f"{row['synapses']:,}", f"{row['neurons']:,}", f"{row['events']:,}", _s(row["loop_s"]),
-         _s(row["call_s"]), f"{row['ns_per_event']:.1f}",
+         _s(row["call_s"]), f"{row['ns_per_event']:.1f}", f"{row['bare_ns_per_event']:.1f}",
          "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f}")
         for row in scaling["rows"]
     ]  # fmt: skip
     columns = ("plastic synapses", "neurons", "synaptic events", "loop", "whole call",
-               "ns an event", "peak MiB")  # fmt: skip
+               "ns an event", "of memory alone", "peak MiB")  # fmt: skip
     if "error" in scaling:
         title = f"scaling: {scaling['error']}"
     elif scaling["exponent"] is None:

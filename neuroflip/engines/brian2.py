@@ -22,7 +22,7 @@ from brian2.utils.logger import catch_logs
 
 from neuroflip import equations as eq
 from neuroflip.circuit import Index, Population, Projection, Synapses
-from neuroflip.engines.job import Job, Trial
+from neuroflip.engines.job import Job, Recorder
 from neuroflip.engines.plan import delay_steps
 from neuroflip.errors import nearest
 from neuroflip.inputs import Drive, whole_steps
@@ -44,15 +44,21 @@ _CLOSE = 1e-3  # dt times the distance of two rates under which the textbook sol
 _FAST = 50.0  # dt times a rate above which its exponentials may overflow
 
 
-def run(job: Job, *, target: str = "numpy") -> list[Trial]:
-    """Simulate every trial, one after the other.
+def run(job: Job, *, target: str = "numpy") -> Recorder:
+    """Simulate every trial, one after the other; Brian2 holds in memory what a trial records.
 
     target: how Brian2 runs its code: "numpy" needs no compiler; "cython" and "cpp_standalone"
     compile first and then run faster.
     """
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}; {nearest(str(target), TARGETS)}")
-    return [_trial(job, drive, target) for drive in job.drives]
+    recorder = Recorder(job)
+    for trial, drive in enumerate(job.drives):
+        with _isolated(target), tempfile.TemporaryDirectory(prefix="neuroflip_brian2_") as folder:
+            network = _Network(job, drive, folder)
+            network.run()
+            network.hand_over(recorder, range(trial, trial + 1))
+    return recorder
 
 
 @contextlib.contextmanager
@@ -79,14 +85,6 @@ def _isolated(target: str) -> Iterator[None]:
             b2.prefs.codegen.target = before
             stack.close()
             defaultclock.dt = clock_dt
-
-
-def _trial(job: Job, drive: Drive, target: str) -> Trial:
-    with _isolated(target):
-        with tempfile.TemporaryDirectory(prefix="neuroflip_brian2_") as folder:
-            network = _Network(job, drive, folder)
-            network.run()
-            return network.result()
 
 
 def _n(name: str) -> str:
@@ -395,39 +393,28 @@ class _Network:
         elif self.network.t / b2.second < end - job.dt / 2:
             raise KeyboardInterrupt
 
-    def result(self) -> Trial:
-        """What the monitors hold, by population."""
+    def hand_over(self, recorder: Recorder, trial: range) -> None:
+        """Give what the monitors hold to the recorder, by population."""
         job, circuit = self.job, self.job.circuit
-        spikes: dict[str, tuple[Index, Index]] = {}
         for population in circuit.populations:
             group, first = self.at[population.name]
             monitor = self.spike_monitors[id(group)]
             steps = np.round(np.asarray(monitor.t / b2.second) / job.dt).astype(np.int64)
             neurons = np.asarray(monitor.i).astype(np.int64) - first
             mine = (neurons >= 0) & (neurons < population.size)
-            spikes[population.name] = (steps[mine], neurons[mine])
-        plastic = [p.name for p in circuit.projections if p.rule.plastic]
-        empty = np.zeros(0)
-        return Trial(
-            spikes,
-            {
-                key: np.array(getattr(monitor, _n(key[1]))[part]).T
-                for key, (monitor, part) in self.rows.items()
-            },
-            {
-                name: empty if self.synapses[name] is None else (
-                    np.array(getattr(self.synapses[name], _s("w"))[:])
-                )
-                for name in plastic
-            },
-            {
-                name: np.array(getattr(self.weight_monitors[name], _s("w"))).T
-                if name in self.weight_monitors
-                else np.zeros((job.rows, 0))
-                for name in job.weights
-            },
-            None,
-        )  # fmt: skip
+            which = np.zeros(np.count_nonzero(mine), np.int64)
+            recorder.spikes(population.name, trial, which, steps[mine], neurons[mine])
+        rows = range(job.rows)
+        for key, (monitor, part) in self.rows.items():
+            samples = np.array(getattr(monitor, _n(key[1]))[part]).T
+            recorder.state(*key, trial, rows, samples[None])
+        for name, monitor in self.weight_monitors.items():
+            recorder.weights(name, trial, rows, np.array(getattr(monitor, _s("w"))).T[None])
+        weights = {
+            name: np.zeros((1, 0)) if s is None else np.array(getattr(s, _s("w"))[:])[None]
+            for name, s in self.synapses.items()
+        }
+        recorder.end(trial, weights)
 
 
 class _queue:

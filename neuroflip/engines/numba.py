@@ -6,37 +6,42 @@ many trials as keep the state of their neurons in the processor's cache; batches
 
 import dataclasses
 import functools
-import hashlib
-import importlib.util
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from neuroflip import files
 from neuroflip.circuit import Array, Index
-from neuroflip.engines import kernel
-from neuroflip.engines.job import Job, Trial
+from neuroflip.engines import kernel, machine_code
+from neuroflip.engines.job import Job, Recorder
 from neuroflip.engines.plan import Group, Plan, Plastic, Static, check_finite, make_plan
+from neuroflip.errors import nearest
 from neuroflip.inputs import Drive
 
-_CHUNK = 20_000  # steps between two looks at progress and interruption
 _NEURONS = 4096  # of a batch: their state stays in a second-level cache
 _SYNAPSES = 32_768  # plastic ones of a batch, likewise
 
 
-def run(job: Job, *, threads: int = 1) -> list[Trial]:
-    """Simulate every trial. threads: how many batches of trials run at the same time."""
+_DTYPES: dict[str, Any] = {"float64": np.float64, "float32": np.float32}
+
+
+def run(job: Job, *, threads: int = 1, dtype: str = "float64") -> Recorder:
+    """Simulate every trial.
+
+    threads: how many batches of trials run at the same time. dtype: "float64", or "float32", which
+    keeps states, weights, traces and parameters in half the memory, to about seven digits.
+    """
+    if dtype not in _DTYPES:
+        raise ValueError(f"unknown dtype {dtype!r}; {nearest(str(dtype), _DTYPES)}")
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads must be a whole number, at least 1; got {threads!r}.")
-    shared = _Shared(make_plan(job.circuit, job.dt), job)
-    step = _kernel(
+    shared = _Shared(make_plan(job.circuit, job.dt), job, _DTYPES[dtype])
+    step = machine_code.function(
         kernel.kernel_source(
-            [arrays.group.model for arrays in shared.groups],
-            shared.rules,
+            tuple(arrays.group.model for arrays in shared.groups),
+            tuple(shared.rules),
             noise=any(drive.noise for drive in job.drives),
         )
     )
@@ -44,31 +49,14 @@ def run(job: Job, *, threads: int = 1) -> list[Trial]:
     many = len(job.drives)
     fitting = min(_NEURONS // max(shared.plan.neurons, 1), _SYNAPSES // max(synapses, 1))
     size = max(1, min(fitting, -(-many // threads)))
-    batches = [job.drives[i : i + size] for i in range(0, many, size)]
+    batches = [range(i, min(i + size, many)) for i in range(0, many, size)]
     if threads == 1 or len(batches) == 1:
-        done = [_batch(step, shared, drives) for drives in batches]
+        for trials in batches:
+            _batch(step, shared, trials)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            done = list(pool.map(functools.partial(_batch, step, shared), batches))
-    return [trial for batch in done for trial in batch]
-
-
-@functools.cache
-def _kernel(source: str) -> Callable[..., int]:
-    """The compiled kernel of this text; the text's hash names its file."""
-    digest = hashlib.sha256(source.encode()).hexdigest()[:20]
-    path = files.cache_folder("kernels") / f"kernel_{digest}.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # numba's cache is keyed by the file's time stamp, so an existing file is left untouched
-    if not path.exists() or path.read_text() != source:
-        with files.replacing(path) as temporary:
-            temporary.write_text(source)
-    spec = importlib.util.spec_from_file_location(f"neuroflip_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # numba's cache looks the kernel's module up by its name
-    spec.loader.exec_module(module)
-    return module.run  # type: ignore[no-any-return]
+            list(pool.map(functools.partial(_batch, step, shared), batches))
+    return shared.recorder
 
 
 def _buckets(
@@ -110,16 +98,27 @@ def _ordered(values: Any, order: Index | None, kind: type) -> Any:
 class _Shared:
     """What all trials read: synapses in the kernel's order, record lists."""
 
-    def __init__(self, plan: Plan, job: Job) -> None:
-        self.job = job
+    def __init__(self, plan: Plan, job: Job, real: Any = np.float64) -> None:
+        self.job, self.recorder, self.real = job, Recorder(job), real
         # The plan without the synapses, which are not needed twice
         self.plan = dataclasses.replace(plan, static=_NO_SYNAPSES, plastic=())
         self.rules = [(p.model, p.group) for p in plan.plastic]
-        self.groups = [_GroupArrays(plan, group) for group in plan.groups]
+        self.cells = 1 + max(job.cells.values(), default=0)
+        cell = np.zeros(plan.neurons, np.int64)
+        for population, number in job.cells.items():
+            start, size = plan.sources[population]
+            cell[start : start + size] = number
+        self.groups = [_GroupArrays(plan, group, cell, real) for group in plan.groups]
         sizes = [arrays.initial.size for arrays in self.groups]
         self.begin = np.concatenate([[0], np.cumsum(sizes)]).tolist()
         target = self._targets(plan)
-        self.plastic = [_PlasticArrays(plan, p, job.dt, target) for p in plan.plastic]
+        self.plastic = [
+            _PlasticArrays(plan, p, job.dt, target, len(job.drives), real) for p in plan.plastic
+        ]
+        delays = [d for arrays in self.groups for d in arrays.static[::4]]
+        delays += [d for p in self.plastic for d in (p.pre_delay, p.post_delay)]
+        # Steps for which spikes are kept: of a delay longer than the run, none arrives
+        self.longest = min(max((int(d.max(initial=0)) for d in delays), default=0), job.steps)
         self.depth = 1 + max((int(p.dendritic.max(initial=0)) for p in self.plastic), default=0)
         self.states: list[list[tuple[int, int]]] = [[] for _ in plan.groups]
         self.state_columns: dict[tuple[str, str], tuple[int, slice]] = {}
@@ -156,22 +155,25 @@ class _GroupArrays:
     A segment is a run of neurons of equal constants and refractory period.
     """
 
-    def __init__(self, plan: Plan, group: Group) -> None:
+    def __init__(self, plan: Plan, group: Group, cell: Index, real: Any) -> None:
         model = group.model
         self.group = group
+        self.cell = cell[group.start : group.start + group.size]
         refractory = np.maximum(group.refractory, 1)  # the step of the spike itself always is
         columns = np.stack([*(group.constants[c] for c in model.needed_constants()), refractory])
         new = np.any(columns[:, 1:] != columns[:, :-1], axis=0)
         begin = np.concatenate([[0], np.flatnonzero(new) + 1])
         self.first = np.concatenate([begin, [group.size]]).astype(np.int64)
         self.segment = np.repeat(np.arange(begin.size, dtype=np.int32), np.diff(self.first))
-        self.constants = np.ascontiguousarray(columns[:-1, begin].T)
+        self.constants = np.ascontiguousarray(columns[:-1, begin].T, real)
         self.refractory = np.ascontiguousarray(columns[-1, begin])
         self.initial = np.stack([group.initial[v] for v in model.variables])
         self.slots = np.array([group.slots[r] for r in model.receptors], dtype=np.int64)
         self.static: list[Any] = []
         for first_slot in self.slots:
-            self.static += _static(plan.static, int(first_slot), group.size, plan.source_count)
+            self.static += _static(
+                plan.static, int(first_slot), group.size, plan.source_count, real
+            )
 
     def arguments(
         self, state: Array, channel: Index, record: list[tuple[int, int]], trace: Array
@@ -192,6 +194,7 @@ class _GroupArrays:
             np.concatenate([*parts, [size]]),
             np.repeat(np.arange(len(parts)), [part.size for part in parts]),
             self.segment,
+            self.cell,
             self.refractory,
             np.zeros(size),
             np.zeros(size),
@@ -203,27 +206,34 @@ class _GroupArrays:
         ]
 
 
-def _static(static: Static, first_slot: int, size: int, sources: int) -> list[Any]:
+def _static(static: Static, first_slot: int, size: int, sources: int, real: Any) -> list[Any]:
     """Static synapses onto `size` neurons from a slot on: delays, first, targets, weights."""
     here = (static.slot >= first_slot) & (static.slot < first_slot + size)
     if not here.any():
         none = np.zeros(0, np.int64)
-        return [none, np.zeros((0, sources + 1), np.int64), np.zeros(0, np.int32), np.zeros(0)]
+        return [
+            none,
+            np.zeros((0, sources + 1), np.int64),
+            np.zeros(0, np.int32),
+            np.zeros(0, real),
+        ]
     pre, slot, weight, delay = static.pre, static.slot, static.weight, static.delay
     if not here.all():
         pre, slot, weight, delay = pre[here], slot[here], weight[here], delay[here]
     instance = np.broadcast_to(np.int32(0), pre.shape)
     order, _, delays, _, first = _buckets(delay, instance, pre, sources)
     target = _ordered(slot, order, np.int32) - np.int32(first_slot)
-    return [delays.astype(np.int64), first, target, _ordered(weight, order, np.float64)]
+    return [delays.astype(np.int64), first, target, _ordered(weight, order, real)]
 
 
 class _PlasticArrays:
     """The synapses of one plastic list in the kernel's order: 12 bytes each (20 where on_post runs
-    at once), 4 for their place, 8 for a batch's weights, and the variables that a rule keeps for
-    each; the rest is kept once an owner."""
+    at once), 4 for their place where delays differ, 8 for the weights of each of several trials,
+    and the variables that a rule keeps for each; the rest is kept once an owner."""
 
-    def __init__(self, plan: Plan, p: Plastic, dt: float, target: Index) -> None:
+    def __init__(
+        self, plan: Plan, p: Plastic, dt: float, target: Index, trials: int, real: Any
+    ) -> None:
         order, bucket, self.pre_delay, self.pre_instance, self.pre_first = _buckets(
             p.axonal, p.instance, p.pre, plan.source_count
         )
@@ -257,25 +267,28 @@ class _PlasticArrays:
             if kernel.variables_at(p.model, "pre"):
                 source = source_bucket * np.int32(plan.source_count) + p.pre
                 self.post_source = _ordered(source, order, np.int32)[post_order]
-        self.weight = _ordered(p.weight, order, np.float64)
+        self.weight = np.array(p.weight if order is None else p.weight[order], real)
+        self.trials, self.real = trials, real
         names = kernel.parameter_names(p.model)
         instances = p.first.size
-        self.parameters = np.zeros((instances, len(names)))
+        self.parameters = np.zeros((instances, len(names)), real)
         for j, name in enumerate(names):
             self.parameters[:, j] = p.parameters[name]
-        self.decay = np.ones((instances, len(p.model.variables)))
+        self.decay = np.ones((instances, len(p.model.variables)), real)
         for j, variable in enumerate(p.model.variables):
             if variable in p.model.decay:
                 self.decay[:, j] = np.exp(-dt / p.parameters[p.model.decay[variable]])
         decays = {v: p.parameters[tau] for v, tau in p.model.decay.items()}
         constants = np.unique(np.concatenate([np.zeros(0), *decays.values()]))
-        self.table = np.exp(-np.arange(_TABLE) * dt / constants[:, None])
+        self.table = np.exp(-np.arange(_TABLE) * dt / constants[:, None]).astype(real)
         self.row = np.zeros((instances, len(p.model.variables)), np.int64)
         for variable, taus in decays.items():
             j = p.model.variables.index(variable)
             self.row[:, j] = np.searchsorted(constants, taus)
         self.kept = {level: kernel.variables_at(p.model, level) for level in _LEVELS}
         self.deferred, self.noted = kernel.deferred(p.model), len(kernel.noted(p.model))
+        events = _LISTS // ((4 + 8 * self.noted) * max(self.local.size, 1))
+        self.events = min(max(events, _EVENTS[0]), _EVENTS[1])
         self.lazy = any(v in p.model.decay for v in self.kept["synapse"])
         self.lazy = self.lazy and not p.model.continuous
         self.owners = (self.pre_delay.size * plan.source_count, self.local.size)
@@ -302,7 +315,7 @@ class _PlasticArrays:
 
         signals: for each trial, the first column and the width of each signal.
         """
-        batch, size = len(signals), self.owner.size
+        batch, size, real = len(signals), self.owner.size, self.real
         listed = np.array(record, dtype=np.int64)
         pre, post = self.owners
         return [
@@ -310,17 +323,19 @@ class _PlasticArrays:
             self.decay,
             self.table,
             self.row,
-            np.tile(self.weight, batch),
-            np.zeros((batch * size if self.kept["synapse"] else 0, len(self.kept["synapse"]))),
+            self.weight if self.trials == 1 else np.tile(self.weight, batch),
+            np.zeros(
+                (batch * size if self.kept["synapse"] else 0, len(self.kept["synapse"])), real
+            ),
             np.zeros(batch * size if self.lazy else 0, np.int64),
-            np.zeros((len(self.kept["pre"]), batch * pre)),
+            np.zeros((len(self.kept["pre"]), batch * pre), real),
             np.zeros(batch * pre if self.kept["pre"] else 0, np.int64),
             np.zeros(batch * pre if self.deferred else 0, np.int64),
-            np.zeros((len(self.kept["post"]), batch * post)),
+            np.zeros((len(self.kept["post"]), batch * post), real),
             np.full(batch * post if self.deferred or self.kept["post"] else 0, -1, np.int64),
             np.zeros(batch * post if self.deferred else 0, np.int32),
-            np.zeros((batch * post if self.deferred else 0, _EVENTS), np.int32),
-            np.zeros((self.noted, batch * post if self.deferred else 0, _EVENTS)),
+            np.zeros((batch * post if self.deferred else 0, self.events), np.int32),
+            np.zeros((self.noted, batch * post if self.deferred else 0, self.events), real),
             np.zeros(1, np.bool_),
             self.owner,
             self.target,
@@ -347,26 +362,38 @@ _NONE = np.zeros(0, np.int32)
 _NO_SYNAPSES = Static(_NONE, _NONE, np.zeros(0), _NONE)
 _BLOCK = 256
 """Neurons and trials that are updated before one looks whether any is close to its threshold."""
-_EVENTS = 32
-"""Postsynaptic spikes that an owner may write down before synapses must catch up."""
-_TABLE = 4096
+_EVENTS = (8, 32)
+"""Postsynaptic spikes that an owner may write down before synapses must catch up: the more, the
+fewer owners there are, so that all lists together stay in a cache of `_LISTS` bytes."""
+_LISTS = 2**21
+_TABLE = 8192
 """Steps for which the decay of traces is tabulated; after more, it is computed."""
 
 
-def _inputs(plan: Plan, drives: Sequence[Drive], steps: int) -> tuple[Index, Index, Index]:
-    """All input spikes by step: (sources, trials, first of each step)."""
-    none = np.zeros(0, np.int64)
-    at, who, trial = [none], [none], [none]
-    for b, drive in enumerate(drives):
-        for name, (event_steps, sources) in drive.events.items():
-            at.append(event_steps)
-            who.append(sources + plan.sources[name][0])
-            trial.append(np.full(event_steps.size, b))
+def _inputs(plan: Plan, drives: Sequence[Drive]) -> tuple[Index, Index, Index]:
+    """All input spikes, ordered by step: (steps, sources, trials)."""
+    given = [
+        (event_steps, sources, plan.sources[name][0], b)
+        for b, drive in enumerate(drives)
+        for name, (event_steps, sources) in drive.events.items()
+    ]
+    if not given:
+        return (np.zeros(0, np.int64), *np.zeros((2, 0), np.int32))
+    at, who, first, trial = zip(*given, strict=True)
+    counts = [steps.size for steps in at]
     all_steps = np.concatenate(at)
-    order = np.argsort(all_steps, kind="stable")
-    first = np.concatenate([[0], np.cumsum(np.bincount(all_steps, minlength=steps))])
-    who_sorted = np.concatenate(who)[order].astype(np.int32)
-    return who_sorted, np.concatenate(trial)[order].astype(np.int32), first
+    order = slice(None) if len(given) == 1 else np.argsort(all_steps, kind="stable")
+    sources = (np.concatenate(who) + np.repeat(first, counts))[order].astype(np.int32)
+    trials = np.repeat(trial, counts)[order].astype(np.int32)
+    return all_steps[order], sources, trials
+
+
+def _first(steps: Index, start: int, stop: int) -> Index:
+    """Where the inputs of each step from start to stop begin, and where the last end."""
+    first, end = np.searchsorted(steps, [start, stop])
+    counts = np.bincount(steps[first:end] - start, minlength=stop - start)
+    begin: Index = first + np.concatenate([[0], np.cumsum(counts)])
+    return begin
 
 
 def _waves(plan: Plan, drives: Sequence[Drive]) -> tuple[Array, Index]:
@@ -385,7 +412,7 @@ def _waves(plan: Plan, drives: Sequence[Drive]) -> tuple[Array, Index]:
             channel[start : start + size, b] = at[id(wave)] + np.arange(size) % wave.shape[1]
     if not columns:
         return np.zeros((1, 1)), channel
-    return np.concatenate([np.zeros((len(columns[0]), 1)), *columns], axis=1), channel
+    return _beside(columns), channel
 
 
 def _signals(drives: Sequence[Drive]) -> tuple[Array, list[dict[str, tuple[int, int]]]]:
@@ -401,7 +428,12 @@ def _signals(drives: Sequence[Drive]) -> tuple[Array, list[dict[str, tuple[int, 
             width += wave.shape[1]
     if not columns:
         return np.zeros((1, 1)), at
-    return np.concatenate([np.zeros((len(columns[0]), 1)), *columns], axis=1), at
+    return _beside(columns), at
+
+
+def _beside(columns: list[Array]) -> Array:
+    """A column of zeros and these, as rows in memory whatever the order of theirs."""
+    return np.ascontiguousarray(np.concatenate([np.zeros((len(columns[0]), 1)), *columns], axis=1))
 
 
 def _noise(plan: Plan, drives: Sequence[Drive]) -> list[Any]:
@@ -416,21 +448,23 @@ def _noise(plan: Plan, drives: Sequence[Drive]) -> list[Any]:
                 start, count = plan.sources[population]
                 keys[start : start + count, b] = noise.keys
                 amplitudes[start : start + count, b] = noise.amplitude
-    return [key, amplitude, np.zeros((2, size))]
+    return [key, amplitude, np.zeros((2, size), np.uint32)]
 
 
-def _batch(step: Callable[..., int], shared: _Shared, drives: Sequence[Drive]) -> list[Trial]:
-    plan, job, batch = shared.plan, shared.job, len(drives)
-    state_traces = [np.empty((job.rows, len(c) * batch)) for c in shared.states]
-    weight_traces = [np.empty((job.rows, len(c) * batch)) for c in shared.weights]
-    input_spikes, input_trials, first_input = _inputs(plan, drives, job.steps)
+def _batch(step: Callable[..., int], shared: _Shared, trials: range) -> None:
+    """Run some trials side by side."""
+    plan, job, batch = shared.plan, shared.job, len(trials)
+    drives = job.drives[trials.start : trials.stop]
+    columns = [len(c) * batch for c in shared.states] + [len(c) * batch for c in shared.weights]
+    chunk = job.chunk(sum(columns))
+    traces = [np.empty((-(-chunk // job.every), width)) for width in columns]
+    input_steps, *inputs = _inputs(plan, drives)
     wave, channel = _waves(plan, drives)
     signal, signal_at = _signals(drives)
-    first_spike = np.zeros(job.steps + 1, np.int64)
-    closest = np.full(batch, np.inf)
-    memory = np.zeros(shared.begin[-1] * batch)  # the state of all groups
-    pending = np.zeros((shared.depth, plan.slots * batch))
-    fixed: list[Any] = [input_spikes, input_trials, first_input, wave, memory, pending, closest]
+    closest = np.full(shared.cells * batch, np.inf)
+    memory = np.zeros(shared.begin[-1] * batch, shared.real)  # the state of all groups
+    pending = np.zeros((shared.depth, plan.slots * batch), shared.real)
+    fixed: list[Any] = [*inputs, wave, memory, pending, closest]
     fixed += [np.zeros(_BLOCK), signal, *_noise(plan, drives)]
     states, weights = [], []
     for g, arrays in enumerate(shared.groups):
@@ -439,60 +473,74 @@ def _batch(step: Callable[..., int], shared: _Shared, drives: Sequence[Drive]) -
         states[g][:] = np.repeat(arrays.initial, batch, axis=1)
         first = arrays.group.start
         column = channel[first : first + arrays.group.size].reshape(-1)
-        fixed += arrays.arguments(states[g], column, shared.states[g], state_traces[g])
+        fixed += arrays.arguments(states[g], column, shared.states[g], traces[g])
     for r, plastic in enumerate(shared.plastic):
-        arguments = plastic.arguments(signal_at, shared.weights[r], weight_traces[r])
+        trace = traces[len(shared.groups) + r]
+        arguments = plastic.arguments(signal_at, shared.weights[r], trace)
         weights.append(arguments[4].reshape(batch, -1))
         fixed += arguments
-    spikes = np.empty(input_spikes.size + 16 * plan.neurons * batch + 1024, np.int32)
-    trials = np.empty_like(spikes)
+    longest = shared.longest
+    first_spike = np.zeros(longest + chunk + 1, np.int64)
+    spikes = trial = np.zeros(0, np.int32)
+    room = 16 * plan.neurons * batch + 1024
     k = 0
     while k < job.steps:
-        stop = min(k + _CHUNK, job.steps)
-        reached = step(k, stop, job.dt, job.every, batch, spikes, trials, first_spike, *fixed)
+        stop = min(k + chunk, job.steps)
+        first_input = _first(input_steps, k, stop)
+        kept = int(first_spike[longest])  # spikes that may still be on their way
+        needed = kept + int(first_input[-1] - first_input[0]) + room
+        if needed > spikes.size:
+            spikes, trial = (
+                np.concatenate([a[:kept], np.empty(needed - kept, np.int32)])
+                for a in (spikes, trial)
+            )
+        reached = step(
+            k, stop, job.dt, job.every, batch,
+            spikes, trial, first_spike, k - longest, first_input, *fixed,
+        )  # fmt: skip
         if reached < stop:
-            spikes = np.concatenate([spikes, np.empty_like(spikes)])
-            trials = np.concatenate([trials, np.empty_like(trials)])
+            room *= 2
+        begin = first_spike[longest : longest + reached - k + 1]
+        new = slice(int(begin[0]), int(begin[-1]))
+        steps = np.repeat(np.arange(k, reached), np.diff(begin))
+        _hand_over_spikes(shared, trials, trial[new], steps, spikes[new])
+        _hand_over_samples(shared, trials, job.rows_in(k, reached), traces)
+        # What is within the longest delay of the next step moves to the front
+        begin = first_spike[reached - k : reached - k + longest + 1]
+        old = int(begin[0])
+        for a in (spikes, trial):
+            a[: new.stop - old] = a[old : new.stop]
+        first_spike[: longest + 1] = begin - old
         job.tick((reached - k) * batch)
         k = reached
     for group, state in zip(plan.groups, states, strict=True):
         for b in range(batch):
             check_finite(plan, group, state[:, b::batch])
-    found, trials = spikes[: first_spike[-1]], trials[: first_spike[-1]]
-    steps = np.repeat(np.arange(job.steps), np.diff(first_spike))
-    if batch > 1:
-        order = np.argsort(trials, kind="stable")
-        steps, found = steps[order], found[order]
-    ends = np.cumsum(np.bincount(trials, minlength=batch))
-    done = []
-    for b, end in enumerate(ends):
-        mine = slice(0 if b == 0 else ends[b - 1], end)
-        done.append(
-            Trial(
-                _by_population(plan, steps[mine], found[mine]),
-                {
-                    key: state_traces[g][:, b::batch][:, part]
-                    for key, (g, part) in shared.state_columns.items()
-                },
-                {
-                    name: weights[r][b, shared.plastic[r].places(members)]
-                    for name, (r, members) in plan.plastic_at.items()
-                },
-                {
-                    name: weight_traces[r][:, b::batch][:, part]
-                    for name, (r, part) in shared.weight_columns.items()
-                },
-                float(closest[b]),
-            )
-        )
-    return done
+    final = {
+        name: weights[r][:, shared.plastic[r].places(members)]
+        for name, (r, members) in plan.plastic_at.items()
+    }
+    shared.recorder.end(trials, final, closest)
 
 
-def _by_population(plan: Plan, steps: Index, found: Index) -> dict[str, tuple[Index, Index]]:
-    """Spikes as (steps, neurons) of each population."""
-    parts = {}
-    for population in plan.circuit.populations:
-        start, size = plan.sources[population.name]
+def _hand_over_spikes(
+    shared: _Shared, trials: range, trial: Index, steps: Index, found: Index
+) -> None:
+    for population in shared.plan.circuit.populations:
+        start, size = shared.plan.sources[population.name]
         mine = (found >= start) & (found < start + size)
-        parts[population.name] = (steps[mine], found[mine].astype(np.int64) - start)
-    return parts
+        neurons = found[mine] - start
+        shared.recorder.spikes(population.name, trials, trial[mine], steps[mine], neurons)
+
+
+def _hand_over_samples(shared: _Shared, trials: range, rows: range, traces: list[Array]) -> None:
+    def samples(trace: Array, part: slice) -> Array:
+        """(trials, rows, columns of the part)"""
+        made = trace[: len(rows)].reshape(len(rows), trace.shape[1] // len(trials), len(trials))
+        return made[:, part].transpose(2, 0, 1)
+
+    for (population, variable), (g, part) in shared.state_columns.items():
+        shared.recorder.state(population, variable, trials, rows, samples(traces[g], part))
+    for name, (r, part) in shared.weight_columns.items():
+        trace = traces[len(shared.groups) + r]
+        shared.recorder.weights(name, trials, rows, samples(trace, part))

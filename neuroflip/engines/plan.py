@@ -5,7 +5,8 @@ plastic synapses whose rules share a class form one list. Both fast engines run 
 neither knows a particular neuron or rule.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,8 +134,9 @@ def delay_steps(delay: Array, dt: float, where: str) -> Index:
 
 def check_finite(plan: Plan, group: Group, state: Array) -> None:
     """Raise FloatingPointError where a state, (variables, size), has left the numbers."""
-    wrong = np.argwhere(~np.isfinite(state))
-    if wrong.size:
+    finite = np.isfinite(state)
+    if not finite.all():
+        wrong = np.argwhere(~finite)
         row, index = (int(i) for i in wrong[0])
         for population in _members(plan.circuit, group.model):
             start, size = plan.sources[population.name]
@@ -234,6 +236,12 @@ def _members(circuit: Circuit, model: NeuronModel) -> list[Population]:
     return [p for p in circuit.populations if p.neuron.model() is model]
 
 
+@functools.cache
+def _start(model: NeuronModel) -> tuple[Callable[..., dict[str, Any]], ...]:
+    """What computes the constants of a neuron model, and its state at the start."""
+    return tuple(eq.compile_block(block, eq.NUMPY) for block in (model.constants, model.initial))
+
+
 def _groups(circuit: Circuit, dt: float) -> tuple[tuple[Group, ...], dict[tuple[str, str], int]]:
     """The groups, and the first input slot of each (population, receptor)."""
     models = list(dict.fromkeys(p.neuron.model() for p in circuit.populations))
@@ -243,8 +251,7 @@ def _groups(circuit: Circuit, dt: float) -> tuple[tuple[Group, ...], dict[tuple[
     for model in models:
         members = _members(circuit, model)
         size = sum(p.size for p in members)
-        run_constants = eq.compile_block(model.constants, eq.NUMPY)
-        run_initial = eq.compile_block(model.initial, eq.NUMPY)
+        run_constants, run_initial = _start(model)
         constants: dict[str, list[Array]] = {name: [] for name in model.needed_constants()}
         initial: dict[str, list[Array]] = {name: [] for name in model.variables}
         refractory = []

@@ -1,8 +1,7 @@
-"""The batched engine: all trials at once, in torch; and differentiable.
+"""The batched engine: all trials at once, in torch.
 
-`run` simulates; `unroll` does the same with gradients flowing through weights, states and,
-by a surrogate derivative, spikes. Both call the one `_Stepper`, whose operations are out of
-place, so that autograd may follow them.
+`Stepper` holds all state and takes a step. Its operations are out of place, so that autograd may
+follow them: `neuroflip.engines.unroll` takes the same steps with gradients.
 """
 
 import functools
@@ -15,19 +14,17 @@ import torch
 from torch import Tensor
 
 from neuroflip import equations as eq
-from neuroflip.circuit import Circuit
-from neuroflip.engines.job import Job, Trial
+from neuroflip.engines.job import Job, Recorder
 from neuroflip.engines.plan import Group, Plan, Plastic, check_finite, make_plan
 from neuroflip.errors import nearest
-from neuroflip.inputs import Drive, Inputs, resolve
+from neuroflip.inputs import Drive
 from neuroflip.neurons import INJECTED, NOT_REFRACTORY
-from neuroflip.units import as_float
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 _NEVER = -(10**9)
 
 
-def run(job: Job, *, device: str = "cpu", dtype: str = "float64", threads: int = 1) -> list[Trial]:
+def run(job: Job, *, device: str = "cpu", dtype: str = "float64", threads: int = 1) -> Recorder:
     """Simulate all trials in one batch.
 
     device: where, as torch names it. dtype: "float64" or "float32". threads: torch's, for this run.
@@ -50,138 +47,56 @@ def run(job: Job, *, device: str = "cpu", dtype: str = "float64", threads: int =
         torch.set_num_threads(before)
 
 
-def _run(job: Job, device: torch.device, dtype: torch.dtype) -> list[Trial]:
-    plan = make_plan(job.circuit, job.dt)
-    stepper = _Stepper(plan, job.drives, job.steps, device, dtype)
-    trials = len(job.drives)
-    found: list[Tensor] = []  # rows of (step, trial, source)
+def _run(job: Job, device: torch.device, dtype: torch.dtype) -> Recorder:
+    plan, recorder = make_plan(job.circuit, job.dt), Recorder(job)
+    stepper = Stepper(plan, job.drives, job.steps, device, dtype)
+    trials = range(len(job.drives))
     places = {key: plan.group_of(key[0]) for key in job.states}
-    recorded = dict.fromkeys((places[p, v][0], v) for p, v in job.states)
-    traces = {
-        (g, v): torch.empty(trials, job.rows, plan.groups[g].size, device=device, dtype=dtype)
-        for g, v in recorded
+    widths: dict[tuple[int, str] | str, int] = {
+        (g, v): plan.groups[g].size for (_, v), (g, _) in places.items()
     }
-    history = {
-        name: torch.empty(trials, job.rows, len(range(*at.indices(10**12))), device=device,
-                          dtype=dtype)
-        for name, (_, at) in plan.plastic_at.items() if name in job.weights
-    }  # fmt: skip
-    for k in range(job.steps):
-        if k % job.every == 0:
-            row = k // job.every
-            for (g, variable), trace in traces.items():
-                trace[:, row] = stepper.groups[g].state[variable]
-            for name, trace in history.items():
-                trace[:, row] = stepper.weights_of(name)
-        spikes = stepper.step(k)
-        if stepper.sent:
-            hits = spikes[:, : plan.neurons].nonzero()
-            found.append(torch.cat([torch.full_like(hits[:, :1], k), hits], dim=1))
-        if (k + 1) % 1000 == 0 or k + 1 == job.steps:
-            job.tick((k % 1000) + 1)
+    widths |= {name: stepper.weights_of(name).shape[1] for name in job.weights}
+    chunk = job.chunk(sum(widths.values()) * len(trials))
+    held = {
+        key: torch.empty(len(trials), -(-chunk // job.every), width, device=device, dtype=dtype)
+        for key, width in widths.items()
+    }
+    for start in range(0, job.steps, chunk):
+        stop = min(start + chunk, job.steps)
+        rows = job.rows_in(start, stop)
+        found: list[Tensor] = []  # rows of (step, trial, source)
+        for k in range(start, stop):
+            if k % job.every == 0:
+                row = k // job.every - rows.start
+                for key, samples in held.items():
+                    samples[:, row] = (
+                        stepper.weights_of(key)
+                        if isinstance(key, str)
+                        else stepper.groups[key[0]].state[key[1]]
+                    )
+            spikes = stepper.step(k)
+            if stepper.sent:
+                hits = spikes[:, : plan.neurons].nonzero()
+                found.append(torch.cat([torch.full_like(hits[:, :1], k), hits], dim=1))
+            if (k + 1) % 1000 == 0 or k + 1 == job.steps:
+                job.tick((k % 1000) + 1)
+        for (population, variable), (g, members) in places.items():
+            samples = held[g, variable][:, : len(rows), members]
+            recorder.state(population, variable, trials, rows, samples.cpu().numpy())
+        for name in job.weights:
+            recorder.weights(name, trials, rows, held[name][:, : len(rows)].cpu().numpy())
+        events = torch.cat(found).cpu().numpy() if found else np.zeros((0, 3), np.int64)
+        for member in job.circuit.populations:
+            first, size = plan.sources[member.name]
+            mine = events[(events[:, 2] >= first) & (events[:, 2] < first + size)]
+            recorder.spikes(member.name, trials, mine[:, 1], mine[:, 0], mine[:, 2] - first)
     for group in stepper.groups:
         state = torch.stack([group.state[v] for v in group.group.model.variables])
-        for b in range(trials):
+        for b in trials:
             check_finite(plan, group.group, state[:, b].cpu().numpy())
-    events = torch.cat(found).cpu().numpy() if found else np.zeros((0, 3), np.int64)
-    margin = stepper.margin.cpu().numpy()
-    results = []
-    for b in range(trials):
-        mine = events[events[:, 1] == b]
-        spikes_of = {}
-        for member in job.circuit.populations:
-            start, size = plan.sources[member.name]
-            here = mine[(mine[:, 2] >= start) & (mine[:, 2] < start + size)]
-            spikes_of[member.name] = (here[:, 0], here[:, 2] - start)
-
-        def numbers(tensor: Tensor, b: int = b) -> np.ndarray[Any, Any]:
-            return tensor[b].cpu().numpy().astype(np.float64)
-
-        results.append(
-            Trial(
-                spikes_of,
-                {
-                    key: numbers(traces[g, key[1]][:, :, members])
-                    for key, (g, members) in places.items()
-                },
-                {name: numbers(stepper.weights_of(name)) for name in plan.plastic_at},
-                {name: numbers(history[name]) for name in job.weights},
-                float(margin[b]),
-            )
-        )
-    return results
-
-
-@dataclass(frozen=True)
-class Unrolled:
-    """What `unroll` returns: tensors that autograd can follow.
-
-    spikes: population -> (steps, trials, size), 1 where a neuron fired. traces:
-    "population.variable" -> (steps, trials, size), the state at the start of each step.
-    weights: plastic projection -> (trials, synapses) at the end.
-    """
-
-    spikes: dict[str, Tensor]
-    traces: dict[str, Tensor]
-    weights: dict[str, Tensor]
-
-
-def unroll(
-    circuit: Circuit,
-    inputs: Inputs | None = None,
-    *,
-    steps: int,
-    dt: float,
-    weights: Mapping[str, Tensor] | None = None,
-    width: float = 1e-3,
-    seed: int = 0,
-    dtype: torch.dtype = torch.float64,
-    device: str = "cpu",
-) -> Unrolled:
-    """Simulate with gradients.
-
-    weights: projection -> tensor of its weights (synapses,) in place of the circuit's, in the
-        order of `circuit.synapses(projection)`; gradients flow to it.
-    width: half-width, in the unit of the threshold (V), of the surrogate derivative of a spike:
-        d spike/dm = 1 / (width (1 + |m|/width)^2), m the signed distance to threshold
-        (the fast sigmoid of Zenke & Ganguli 2018, Neural Comput. 30:1514). The spikes themselves
-        are those of `nf.simulate`.
-
-    >>> import neuroflip as nf, torch
-    >>> cell = nf.Circuit(
-    ...     "cell", [nf.Population("A", nf.DeltaLIF())], inputs=[nf.SpikeInput("in")],
-    ...     projections=[nf.Projection("in", "A", weight=0.001)])
-    >>> w = torch.tensor([0.001], dtype=torch.float64, requires_grad=True)
-    >>> out = unroll(cell, {"in": [0.0]}, steps=3, dt=1e-3, weights={"in->A": w})
-    >>> out.traces["A.v"][2].sum().backward()
-    >>> round(w.grad.item(), 6)  # exp(-1/20)
-    0.951229
-    """
-    dt, width = as_float(dt, "s", "dt"), as_float(width, "V", "width")
-    for argument, value in (("dt", dt), ("width", width)):
-        if value <= 0:
-            raise ValueError(f"{argument} must be above 0; got {value!r}.")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be a whole number, at least 1; got {steps!r}.")
-    plan = make_plan(circuit, dt)
-    drives = resolve(circuit, {} if inputs is None else inputs, steps, dt, seed, None)
-    stepper = _Stepper(plan, drives, steps, torch.device(device), dtype, weights or {}, width)
-    spikes: list[Tensor] = []
-    names = [(p.name, v) for p in circuit.populations for v in p.neuron.model().variables]
-    traces: dict[tuple[str, str], list[Tensor]] = {name: [] for name in names}
-    for k in range(steps):
-        for name, trace in traces.items():
-            trace.append(stepper.state_of(*name))
-        spikes.append(stepper.step(k))
-    stacked = torch.stack(spikes)
-    return Unrolled(
-        {
-            p.name: stacked[:, :, plan.sources[p.name][0] :][:, :, : p.size]
-            for p in circuit.populations
-        },
-        {f"{p}.{v}": torch.stack(trace) for (p, v), trace in traces.items()},
-        {name: stepper.weights_of(name) for name in plan.plastic_at},
-    )
+    weights = {name: stepper.weights_of(name).cpu().numpy() for name in plan.plastic_at}
+    recorder.end(trials, weights, stepper.margin.cpu().numpy())
+    return recorder
 
 
 class _Spike(torch.autograd.Function):
@@ -366,8 +281,24 @@ def _by_delay(delay: Any, source: Any, device: torch.device) -> list[tuple[int, 
     ]
 
 
-class _Stepper:
-    """All state of a batch, advanced one step at a time, in the order of docs/order.md."""
+@dataclass(frozen=True)
+class State:
+    """All that changes from step to step, in the order in which `Stepper.load` takes it.
+
+    tensors: the weights of the plastic lists first. any_spike, pending: which steps of the delay
+    lines had spikes, and which have input on its way.
+    """
+
+    tensors: tuple[Tensor, ...]
+    any_spike: tuple[bool, ...]
+    pending: tuple[bool, ...]
+
+
+class Stepper:
+    """All state of a batch, advanced one step at a time, in the order of docs/order.md.
+
+    width: of the surrogate derivative of spikes; None where no gradients are wanted.
+    """
 
     def __init__(
         self,
@@ -376,23 +307,24 @@ class _Stepper:
         steps: int,
         device: torch.device,
         dtype: torch.dtype,
-        weights: Mapping[str, Tensor] | None = None,
+        weights: tuple[Tensor, list[Tensor]] | None = None,
         width: float | None = None,
     ) -> None:
         self.plan, self.width = plan, width
         trials = len(drives)
         self.device, self.dtype, self.trials = device, dtype, trials
         self.groups = [_Group(g, trials, device, dtype) for g in plan.groups]
-        static_weight, plastic_weights = _weights(plan, weights or {}, device, dtype)
+        static, plastic_weights = weights or all_weights(plan, {}, device, dtype)
         self.plastic = [
             _Plastic(p, w, drives, device, plan.dt)
             for p, w in zip(plan.plastic, plastic_weights, strict=True)
         ]
         slot = torch.tensor(plan.static.slot, device=device, dtype=torch.int64)
         self.static = [
-            (d, source, slot[members], static_weight[members])
+            (d, source, slot[members], members)
             for d, members, source in _by_delay(plan.static.delay, plan.static.pre, device)
         ]
+        self.set_static(static)
         delays = [d for d, *_ in self.static]
         delays += [d for p in self.plastic for d, *_ in (*p.pre, *p.post)]
         # The last spikes of all sources, the newest at index step % length, and whether any fired
@@ -409,6 +341,40 @@ class _Stepper:
 
     def _zeros(self, size: int) -> Tensor:
         return torch.zeros(self.trials, size, device=self.device, dtype=self.dtype)
+
+    def set_static(self, weight: Tensor) -> None:
+        """Set the weights of all static synapses, (synapses,)."""
+        self.static_weight = [weight[members] for *_, members in self.static]
+
+    def save(self) -> State:
+        """The state, for `load`; it shares its tensors, as no step changes one in place."""
+        tensors = [p.weight for p in self.plastic]
+        for plastic in self.plastic:
+            tensors += [plastic.last, *plastic.state.values()]
+        for group in self.groups:
+            tensors += [group.last_spike, *group.state.values()]
+        waiting = [p for p in self.pending if p is not None]
+        return State(
+            (*tensors, self.margin, *self.spikes, *waiting),
+            tuple(self.any_spike),
+            tuple(p is not None for p in self.pending),
+        )
+
+    def load(self, state: State) -> None:
+        """Go on from a saved state."""
+        left = iter(state.tensors)
+        for plastic in self.plastic:
+            plastic.weight = next(left)
+        for plastic in self.plastic:
+            plastic.last = next(left)
+            plastic.state = {name: next(left) for name in plastic.state}
+        for group in self.groups:
+            group.last_spike = next(left)
+            group.state = {name: next(left) for name in group.state}
+        self.margin = next(left)
+        self.spikes = [next(left) for _ in self.spikes]
+        self.any_spike = list(state.any_spike)
+        self.pending = [next(left) if waits else None for waits in state.pending]
 
     def state_of(self, population: str, variable: str) -> Tensor:
         """A state variable of a population, (trials, size)."""
@@ -433,8 +399,8 @@ class _Stepper:
             sources[given[0], given[1] - self.plan.neurons] = 1.0
         now = k % len(self.spikes)
         self.spikes[now] = torch.cat([*parts, sources], dim=1)
-        # With gradients on, silence too has a derivative
-        self.any_spike[now] = self.sent or given is not None or torch.is_grad_enabled()
+        # With gradients, silence too has a derivative
+        self.any_spike[now] = self.sent or given is not None or self.width is not None
         self._transmit(k)
         arrived = self.pending[k % len(self.pending)]
         self.pending[k % len(self.pending)] = None
@@ -483,7 +449,7 @@ class _Stepper:
         return fired
 
     def _transmit(self, k: int) -> None:
-        for delay, source, slot, weight in self.static:
+        for (delay, source, slot, _), weight in zip(self.static, self.static_weight, strict=True):
             spikes = self._past(k - delay)
             if spikes is not None:
                 self._send(k, slot, spikes[:, source] * weight)
@@ -538,7 +504,7 @@ class _Stepper:
             group.state[variable] = taken
 
 
-def _weights(
+def all_weights(
     plan: Plan, given: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, list[Tensor]]:
     """Weights of the static list and of each plastic list, with those given put in place."""

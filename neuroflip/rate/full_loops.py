@@ -5,8 +5,11 @@ from typing import Any
 import numpy as np
 
 from neuroflip.rate.gates import open_gates, through_gates
-from neuroflip.rate.products import ROWS, add_product
+from neuroflip.rate.products import ROWS, add_packed_product, packed
 from neuroflip.rate.threads import compiled
+
+_TOGETHER = 2 * ROWS
+"""Sequences that take each step together: the fewer of them, the more often weights are read."""
 
 
 @compiled
@@ -14,39 +17,42 @@ def forward_loop(
     x: Any, w_ih: Any, w_hh: Any, bias: Any, h0: Any, gates: Any, h: Any,
     hard: bool, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Sequences start to stop, four at a time, through all steps. w_ih: (I, 2H), w_hh: (H, 2H).
+    """Sequences start to stop, some at a time, through all steps.
 
-    gates is filled where it has steps.
+    w_ih: (I, 2H), w_hh: (H, 2H). gates is filled where it has steps.
     """
     steps, _, inputs = x.shape
     hidden = h0.shape[1]
-    zero, one = h.dtype.type(0), h.dtype.type(1)
-    z = np.zeros((ROWS, 2 * hidden), h.dtype)
+    one = h.dtype.type(1)
+    weights = packed(w_ih, w_hh)
+    columns = weights.shape[0] * weights.shape[2]
+    z = np.zeros((_TOGETHER, columns), h.dtype)
     flat = z.reshape(z.size)
-    given = np.zeros((ROWS, inputs), h.dtype)
-    state = np.zeros((ROWS, hidden), h.dtype)
-    for first in range(start, stop, ROWS):
-        rows = min(ROWS, stop - first)
+    seen = np.zeros((_TOGETHER, inputs + hidden), h.dtype)
+    for first in range(start, stop, _TOGETHER):
+        rows = min(_TOGETHER, stop - first)
         for r in range(rows):
-            state[r, :] = h0[first + r]
+            seen[r, inputs:] = h0[first + r]
         for t in range(steps):
             for r in range(rows):
-                row, drive = given[r], x[t, first + r]
+                row, drive, here = seen[r], x[t, first + r], z[r]
                 for i in range(inputs):
                     row[i] = drive[i]
-            for i in range(flat.size):
-                flat[i] = zero
-            add_product(z, given, w_ih, rows)
-            add_product(z, state, w_hh, rows)
+                for i in range(2 * hidden):
+                    here[i] = bias[i]
+            add_packed_product(z, seen, weights, rows)
+            open_gates(flat[: rows * columns], hard)
             for r in range(rows):
-                opened = gates[t, first + r] if gates.shape[0] else z[r]
-                open_gates(z[r], bias, hard, opened)
-                now, out = state[r], h[t, first + r]
-                j, k = opened[:hidden], opened[hidden:]
+                here, now, out = z[r], seen[r, inputs:], h[t, first + r]
+                j, k = here[:hidden], here[hidden : 2 * hidden]
                 for i in range(hidden):
                     out[i] = j[i] + (one - j[i] - k[i]) * now[i]
                 for i in range(hidden):
                     now[i] = out[i]
+                if gates.shape[0]:
+                    kept = gates[t, first + r]
+                    for i in range(2 * hidden):
+                        kept[i] = here[i]
 
 
 @compiled
@@ -54,16 +60,17 @@ def backward_loop(
     w_hh: Any, h0: Any, gates: Any, h: Any, grad_h: Any, grad_gates: Any, dz: Any, dh: Any,
     hard: bool, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Sequences start to stop, four at a time, back through all steps. w_hh: (2H, H).
+    """Sequences start to stop, some at a time, back through all steps. w_hh: (2H, H).
 
     Fills dz, and dh, the gradient of h0. grad_gates is added where it has steps.
     """
     steps, _, hidden = h.shape
     zero, one = h.dtype.type(0), h.dtype.type(1)
-    d = np.zeros((ROWS, 2 * hidden), h.dtype)
-    back = np.zeros((ROWS, hidden), h.dtype)
-    for first in range(start, stop, ROWS):
-        rows = min(ROWS, stop - first)
+    d = np.zeros((_TOGETHER, 2 * hidden), h.dtype)
+    weights = packed(w_hh, w_hh[:0])
+    back = np.zeros((_TOGETHER, weights.shape[0] * weights.shape[2]), h.dtype)
+    for first in range(start, stop, _TOGETHER):
+        rows = min(_TOGETHER, stop - first)
         back[:] = zero
         for t in range(steps - 1, -1, -1):
             for r in range(rows):
@@ -83,6 +90,6 @@ def backward_loop(
                 kept = dz[t, first + r]
                 for i in range(2 * hidden):
                     kept[i] = here[i]
-            add_product(back, d, w_hh, rows)
+            add_packed_product(back, d, weights, rows)
         for r in range(rows):
-            dh[first + r, :] = back[r]
+            dh[first + r, :] = back[r, :hidden]

@@ -193,8 +193,7 @@ def _backward_torch(hard: bool, *tensors: Tensor) -> None:
 
 def _forward_numba(hard: bool, *tensors: Tensor) -> None:
     x, w_ih, w_hh, *others = tensors
-    across = (t.t().contiguous() for t in (w_ih, w_hh))
-    arrays = [t.detach().numpy() for t in (x, *across, *others)]
+    arrays = [t.detach().numpy() for t in (x, w_ih.t(), w_hh.t(), *others)]
     steps, batch, inputs = x.shape
     _in_threads(
         lambda start, stop: forward_loop(*arrays, hard, start, stop),

@@ -386,10 +386,14 @@ class _Gated(torch.autograd.Function):
         _only_once()
         x, weight, u, h0, both, h = ctx.saved_tensors
         if ctx.blocks > 1 or weight is not None or _in_loops(h):
+            if not ctx.blocks:
+                both = _halves(both)
             dz, dh0, d_weight, d_bias, du = _gated_cpu_backwards(
                 dh, x, u, h0, both, h, ctx.gate, max(1, ctx.blocks), ctx.needs_input_grad[0]
             )
         else:
+            if ctx.blocks:
+                both = _whole(both)
             past = _before(h, h0)
             slope = _jacobian(both, u, past, ctx.gate)
             g = _solve_backwards(slope, dh)
@@ -499,22 +503,36 @@ def _blocks(batch: int, units: int, threads: int) -> int:
 
 
 def _blocked(x: Tensor, blocks: int) -> Tensor:
-    """(..., 2H), [J, K], as (..., P, 2H/P), [J, K] of each block; contiguous."""
-    split = x.detach().reshape(*x.shape[:-1], 2, blocks, x.shape[-1] // (2 * blocks))
-    return split.transpose(-3, -2).flatten(-2).contiguous()
+    """(2H, ...), [J, K], as (P, 2, H/P, ...), [J, K] of each block; contiguous."""
+    split = x.detach().reshape(2, blocks, -1, *x.shape[1:])
+    return split.transpose(0, 1).contiguous()
 
 
 def _unblocked(x: Tensor) -> Tensor:
     """`_blocked`, undone."""
-    return x.view(*x.shape[:-1], 2, x.shape[-1] // 2).transpose(-3, -2).flatten(-3)
+    return x.transpose(0, 1).flatten(0, 2)
+
+
+def _halves(x: Tensor) -> Tensor:
+    """(T, B, 2H), [J, K], as (2, T, B, H)."""
+    return torch.stack(x.chunk(2, dim=-1))
+
+
+def _whole(x: Tensor) -> Tensor:
+    """`_halves`, undone."""
+    return torch.cat([x[0], x[1]], dim=-1)
 
 
 def _numpy(*tensors: Tensor) -> list[_Array]:
     return [t.detach().numpy() for t in tensors]
 
 
-def _lane_parts(lanes: int, threads: int) -> list[tuple[int, int]]:
-    """At least 8 lanes each, for the sake of the caches, unless a thread would have none."""
+def _lane_parts(batch: int, blocks: int, threads: int) -> list[tuple[int, int]]:
+    """At least 8 lanes each, for the sake of the caches, unless a thread would have none; of one
+    block."""
+    lanes = batch * blocks
+    if blocks > 1:
+        return _cuts(lanes, lanes)
     return _cuts(lanes, 1 if threads == 1 else max(threads, min(4 * threads, lanes // 8)))
 
 
@@ -522,29 +540,32 @@ def _gated_cpu(
     drive: Tensor, weight: Tensor | None, bias: Tensor | None, u: Tensor | None, h0: Tensor,
     gate: str, keep: bool,
 ) -> tuple[Tensor, Tensor, int]:  # fmt: skip
-    """h (T, B, H); the gates (T, B*P, 2H/P), without steps unless they are kept; and P."""
+    """h (T, B, H); the gates (2, T, B, H), without steps unless they are kept; and P."""
     steps, (batch, units) = len(drive), h0.shape
     h = h0.new_empty(steps, batch, units)
     threads = _threads(h.numel())
     blocks = 1 if _cut_time(h) else _blocks(batch, units, threads)
-    lanes, width = batch * blocks, 2 * units // blocks
+    lanes, width = batch * blocks, units // blocks
     if weight is None:
-        drive, weights = _blocked(drive, blocks).flatten(1, 2), drive.new_empty(blocks, 0, width)
+        drive = _halves(drive).view(2, steps, lanes, width)
+        weights = drive.new_empty(blocks, 2, 0, width)
     else:
-        weights = _blocked(weight.t(), blocks).transpose(0, 1).contiguous()
+        drive = drive.contiguous()[None]
+        weights = _blocked(weight, blocks).transpose(2, 3).contiguous()
     offset = h0.new_zeros(2 * units) if bias is None else bias
-    both = h0.new_empty(steps if keep else 0, lanes, width)
+    both = h0.new_empty(2, steps if keep else 0, batch, units)
     arrays = _numpy(
-        drive.contiguous(), weights, _blocked(offset, blocks), _own(u, blocks, h0),
-        h0.contiguous().view(lanes, -1), both, h.view(steps, lanes, -1),
+        drive, weights, _blocked(offset, blocks), _own(u, blocks, h0),
+        h0.contiguous().view(lanes, -1), both.view(2, len(both[0]), lanes, width),
+        h.view(steps, lanes, -1),
     )  # fmt: skip
-    parts = _lane_parts(lanes, threads)
+    parts = _lane_parts(batch, blocks, threads)
     share(lambda *part: gated_loop(gate == "hard", *arrays, *part), parts, threads)
     return h, both, blocks
 
 
 def _own(u: Tensor | None, blocks: int, like: Tensor) -> Tensor:
-    return like.new_empty(blocks, 0) if u is None else _blocked(u, blocks)
+    return like.new_empty(blocks, 2, 0) if u is None else _blocked(u, blocks)
 
 
 def _gated_cpu_backwards(
@@ -553,8 +574,8 @@ def _gated_cpu_backwards(
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """The gradients of z (if wanted), h0, weight and bias (if there is x), and u (if there is)."""
     steps, batch, units = h.shape
-    threads, lanes, width = _threads(h.numel()), batch * blocks, both.shape[2]
-    parts = _lane_parts(lanes, threads)
+    threads, lanes, width = _threads(h.numel()), batch * blocks, units // blocks
+    parts = _lane_parts(batch, blocks, threads)
     if dh.stride(2) != 1 and units > 1:  # the gradient of a sum or mean is one number, expanded
         once = dh[:1] if dh.stride(0) == 0 else dh
         once = once[:, :1] if dh.stride(1) == 0 else once
@@ -562,14 +583,14 @@ def _gated_cpu_backwards(
     span = 1 + sum((n - 1) * stride for n, stride in zip(dh.shape, dh.stride(), strict=True))
     inputs = 0 if x is None else -(-x.shape[2] // ROWS) * ROWS
     own = _own(u, blocks, h0)
-    dz = h.new_empty(steps if with_dz else 0, lanes, width)
+    dz = h.new_empty(2, steps if with_dz else 0, lanes, width)
     dh0 = torch.zeros_like(h0, memory_format=torch.contiguous_format)
-    d_weight = h.new_zeros(len(parts), blocks, inputs, width)
-    d_bias, du = h.new_zeros(len(parts), blocks, width), h.new_zeros(len(parts), *own.shape)
+    d_weight = h.new_zeros(len(parts), blocks, 2, inputs, width)
+    d_bias, du = h.new_zeros(len(parts), blocks, 2, width), h.new_zeros(len(parts), *own.shape)
     (memory,) = _numpy(torch.as_strided(dh, (span,), (1,)))
     arrays = _numpy(
-        dz if x is None else x.contiguous(), own, h0.contiguous().view(lanes, -1),
-        both.contiguous(), h.view(steps, lanes, -1), dh0.view(lanes, -1), dz,
+        h if x is None else x.contiguous(), own, h0.contiguous().view(lanes, -1),
+        both.view(2, steps, lanes, width), h.view(steps, lanes, -1), dh0.view(lanes, -1), dz,
     )  # fmt: skip
     sums = [_numpy(*each) for each in zip(d_weight, d_bias, du, strict=True)]
 
@@ -580,9 +601,9 @@ def _gated_cpu_backwards(
 
     share(work, [(part, *cut) for part, cut in enumerate(parts)], threads)
     return (
-        _unblocked(dz.view(steps, batch, blocks, width)) if with_dz else None,
+        _whole(dz.view(2, steps, batch, units)) if with_dz else None,
         dh0,
-        None if x is None else _unblocked(d_weight.sum(0).transpose(0, 1)).t()[:, : x.shape[2]],
+        None if x is None else _unblocked(d_weight.sum(0).transpose(2, 3))[:, : x.shape[2]],
         None if x is None else _unblocked(d_bias.sum(0)),
         None if u is None else _unblocked(du.sum(0)),
     )

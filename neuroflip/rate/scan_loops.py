@@ -33,8 +33,11 @@ def ends_loop(a: Any, b: Any, product: Any, offset: Any, row: int, steps: int, t
 
 
 # A lane is a sequence, or a block of the units of one: lane q is block q % P of sequence q // P.
-# Rows of gates and of their gradients are [J, K] of a lane. Steps are taken four at a time, all
-# lanes in turn: memory is read as it lies, and a row of weights serves four steps.
+# Gates and their gradients are [J, K] first of all. A step of all lanes of a call lies together in
+# memory, and is read and written at once; products take the rows of some steps, so that each
+# weight serves many.
+
+_ROWS = 4 * ROWS  # rows of a product at least
 
 
 @compiled
@@ -42,46 +45,66 @@ def gated_loop(
     hard: bool, drive: Any, w: Any, bias: Any, u: Any, h0: Any, gates: Any, h: Any,
     first: int, last: int,
 ) -> None:  # fmt: skip
-    """Lanes first..last of n units each through all steps; fills h (T, L, n).
+    """Lanes first..last of n units each, of one block, through all steps; fills h (T, L, n).
 
-    drive: x (T, B, I) with weights w (P, I, 2n), or the pre-activations (T, L, 2n) with I = 0.
-    bias: (P, 2n). u: (P, 2n), or (P, 0) for none. gates: (T, L, 2n), filled, or (0, L, 2n).
+    drive: x (1, T, B, I) with weights w (P, 2, I, n), or the pre-activations (2, T, L, n) with
+    I = 0. bias: (P, 2, n). u: (P, 2, n), or (P, 2, 0) for none. gates: (2, T, L, n), filled, or
+    (2, 0, L, n).
     """
     steps, _, n = h.shape
-    blocks, inputs, _ = w.shape
-    zero, one = h.dtype.type(0), h.dtype.type(1)
-    z = np.zeros((ROWS, 2 * n), h.dtype)
-    flat = z.reshape(z.size)
-    given = np.zeros((ROWS, inputs), h.dtype)
-    for t0 in range(0, steps, ROWS):
-        rows = min(ROWS, steps - t0)
-        for lane in range(first, last):
-            block = lane % blocks
-            if inputs:
-                for r in range(rows):
-                    row, x = given[r], drive[t0 + r, lane // blocks]
-                    for i in range(inputs):
-                        row[i] = x[i]
-                for i in range(flat.size):
-                    flat[i] = zero
-                add_product(z, given, w[block], rows)
-            past = h[t0 - 1, lane] if t0 else h0[lane]
-            for r in range(rows):
-                t = t0 + r
-                here = z[r]
-                seen = here if inputs else drive[t, lane]
-                if u.shape[1]:
-                    for part in (slice(0, n), slice(n, 2 * n)):
-                        weight, one_gate, alone = u[block][part], here[part], seen[part]
-                        for i in range(n):
-                            one_gate[i] = alone[i] + weight[i] * past[i]
-                    seen = here
-                opened = gates[t, lane] if gates.shape[0] else here
-                open_gates(seen, bias[block], hard, opened)
-                j, k, now = opened[:n], opened[n:], h[t, lane]
+    blocks, _, inputs, _ = w.shape
+    lanes, block, one = last - first, first % blocks, h.dtype.type(1)
+    together = -(-_ROWS // lanes)
+    most = -(-together * lanes // ROWS) * ROWS
+    zj, zk = np.zeros((most, n), h.dtype), np.zeros((most, n), h.dtype)
+    flat_j, flat_k = zj.reshape(zj.size), zk.reshape(zk.size)
+    given = np.zeros((most, inputs), h.dtype)
+    wide = lanes * n
+    past = h0[first:last].reshape(wide)
+    for t0 in range(0, steps, together):
+        rows = min(together, steps - t0) * lanes
+        for r in range(rows):
+            t, lane = t0 + r // lanes, first + r % lanes
+            for half, z in ((0, zj), (1, zk)):
+                here, offset = z[r], bias[block, half]
                 for i in range(n):
-                    now[i] = j[i] * (one - past[i]) + (one - k[i]) * past[i]
-                past = now
+                    here[i] = offset[i]
+                if not inputs:
+                    alone = drive[half, t, lane]
+                    for i in range(n):
+                        here[i] += alone[i]
+            if inputs:
+                row, x = given[r], drive[0, t, lane // blocks]
+                for i in range(inputs):
+                    row[i] = x[i]
+        if inputs:
+            for r in range(0, rows, ROWS):
+                some, few = given[r : r + ROWS], min(ROWS, rows - r)
+                add_product(zj[r : r + ROWS], some, w[block, 0], few)
+                add_product(zk[r : r + ROWS], some, w[block, 1], few)
+        if not u.shape[2]:
+            open_gates(flat_j[: rows * n], hard)
+            open_gates(flat_k[: rows * n], hard)
+        for r in range(0, rows, lanes):
+            t = t0 + r // lanes
+            j, k = flat_j[r * n :][:wide], flat_k[r * n :][:wide]
+            if u.shape[2]:
+                for half, z in ((0, j), (1, k)):
+                    weight = u[block, half]
+                    for lane in range(lanes):
+                        here, own = z[lane * n :][:n], past[lane * n :][:n]
+                        for i in range(n):
+                            here[i] += weight[i] * own[i]
+                    open_gates(z, hard)
+            now = h[t, first:last].reshape(wide)
+            for i in range(wide):
+                now[i] = j[i] * (one - past[i]) + (one - k[i]) * past[i]
+            past = now
+            if gates.shape[1]:
+                for half, z in ((0, j), (1, k)):
+                    kept = gates[half, t, first:last].reshape(wide)
+                    for i in range(wide):
+                        kept[i] = z[i]
 
 
 @compiled
@@ -89,61 +112,70 @@ def gated_backwards_loop(
     hard: bool, dh: Any, stride_t: int, stride_b: int, x: Any, u: Any, h0: Any, gates: Any, h: Any,
     carry: Any, dz: Any, dw: Any, dbias: Any, du: Any, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Lanes first..last back through all steps.
+    """Lanes first..last, of one block, back through all steps.
 
     dh: the memory under the gradient of h, and its strides over steps and sequences. carry: (L, n),
     starts at 0 and ends as the gradient of h0. Filled where they have steps, inputs or units:
-    dz (T, L, 2n), the gradient of the pre-activations; added to, of the weights, dw (P, I', 2n),
-    I' the multiple of 4 from I on, and dbias (P, 2n); added to, du (P, 2n).
+    dz (2, T, L, n), the gradient of the pre-activations; added to, of the weights,
+    dw (P, 2, I', n), I' the multiple of 4 from I on, and dbias (P, 2, n); added to, du (P, 2, n).
     """
     steps, _, n = h.shape
-    blocks, inputs, _ = dw.shape
-    zero, one = h.dtype.type(0), h.dtype.type(1)
-    d = np.zeros((ROWS, 2 * n), h.dtype)
-    d0, d1, d2, d3 = d[0], d[1], d[2], d[3]
-    given = np.zeros((inputs, ROWS), h.dtype)
-    for t0 in range((steps - 1) // ROWS * ROWS, -1, -ROWS):
-        rows = min(ROWS, steps - t0)
-        for lane in range(first, last):
-            block, sequence = lane % blocks, lane // blocks
-            later = carry[lane]
-            for r in range(ROWS - 1, -1, -1):
-                here = d[r]
-                if r >= rows:  # steps after the end
-                    here[:] = zero
-                    continue
-                t = t0 + r
-                above = dh[t * stride_t + sequence * stride_b + block * n :][:n]
-                past = h[t - 1, lane] if t else h0[lane]
-                opened = gates[t, lane]
-                j, k, to_j, to_k = opened[:n], opened[n:], here[:n], here[n:]
+    blocks, _, inputs, _ = dw.shape
+    lanes, block, one = last - first, first % blocks, h.dtype.type(1)
+    together = -(-_ROWS // lanes)
+    most = together * lanes
+    dj, dk = np.zeros((most, n), h.dtype), np.zeros((most, n), h.dtype)
+    flat_j, flat_k = dj.reshape(dj.size), dk.reshape(dk.size)
+    given = np.zeros((inputs, most), h.dtype)
+    wide = lanes * n
+    later = carry[first:last].reshape(wide)
+    for t0 in range((steps - 1) // together * together, -1, -together):
+        rows = min(together, steps - t0) * lanes
+        for r in range(rows - lanes, -1, -lanes):
+            t = t0 + r // lanes
+            for lane in range(lanes):
+                q = first + lane
+                begin = t * stride_t + q // blocks * stride_b + q % blocks * n
+                above, own = dh[begin:][:n], later[lane * n :][:n]
                 for i in range(n):
-                    later[i] += above[i]
-                for i in range(n):
-                    to_j[i] = later[i] * (one - past[i])
-                for i in range(n):
-                    to_k[i] = -later[i] * past[i]
-                through_gates(here, hard, opened)
-                for i in range(n):
-                    later[i] *= one - j[i] - k[i]
-                if u.shape[1]:
-                    for part in (slice(0, n), slice(n, 2 * n)):
-                        weight, to_gate, total = u[block][part], here[part], du[block][part]
+                    own[i] += above[i]
+            past = (h[t - 1, first:last] if t else h0[first:last]).reshape(wide)
+            j = gates[0, t, first:last].reshape(wide)
+            k = gates[1, t, first:last].reshape(wide)
+            to_j, to_k = flat_j[r * n :][:wide], flat_k[r * n :][:wide]
+            for i in range(wide):
+                to_j[i] = later[i] * (one - past[i])
+            for i in range(wide):
+                to_k[i] = -later[i] * past[i]
+            through_gates(to_j, hard, j)
+            through_gates(to_k, hard, k)
+            for i in range(wide):
+                later[i] *= one - j[i] - k[i]
+            for half, d in ((0, to_j), (1, to_k)):
+                if u.shape[2]:
+                    weight, total = u[block, half], du[block, half]
+                    for lane in range(lanes):
+                        here, own = d[lane * n :][:n], later[lane * n :][:n]
+                        before = past[lane * n :][:n]
                         for i in range(n):
-                            later[i] += to_gate[i] * weight[i]
+                            own[i] += here[i] * weight[i]
                         for i in range(n):
-                            total[i] += to_gate[i] * past[i]
-                if dz.shape[0]:
-                    kept = dz[t, lane]
-                    for i in range(2 * n):
-                        kept[i] = here[i]
-            if inputs:
-                for r in range(ROWS):
-                    row = x[min(t0 + r, steps - 1), sequence]  # those after the end meet zeros
-                    for i in range(row.size):
-                        given[i, r] = row[i]
+                            total[i] += here[i] * before[i]
+                if dz.shape[1]:
+                    kept = dz[half, t, first:last].reshape(wide)
+                    for i in range(wide):
+                        kept[i] = d[i]
+        if inputs:
+            for r in range(rows):
+                row = x[t0 + r // lanes, (first + r % lanes) // blocks]
+                for i in range(row.size):
+                    given[i, r] = row[i]
+            for half, d in ((0, dj), (1, dk)):
                 for i in range(0, inputs, ROWS):
-                    add_product(dw[block][i : i + ROWS], given[i : i + ROWS], d, ROWS)
-                total = dbias[block]
-                for i in range(2 * n):
-                    total[i] += (d0[i] + d1[i]) + (d2[i] + d3[i])
+                    part = dw[block, half, i : i + ROWS]
+                    add_product(part, given[i : i + ROWS], d[:rows], ROWS)
+                total = dbias[block, half]
+                for r in range(rows):
+                    here = d[r]
+                    for i in range(n):
+                        total[i] += here[i]

@@ -1,13 +1,13 @@
-"""Compiled loops, run without the interpreter's lock and shared between threads.
+"""Compiled loops, run without the interpreter's lock and shared between torch's threads.
 
-The threads are Python's: numba's own pools do not survive a fork or a second caller, and its
-OpenMP would stand beside torch's.
+Torch's OpenMP threads go on spinning for milliseconds after each of its operations, so any other
+threads would wait for a free core beside them.
 """
 
+import ctypes
 import functools
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, cast
 
 import numba
@@ -26,35 +26,50 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast(Callable[..., Any], kernel)
 
 
+_PROCESS = os.getpid()
+_Task = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
 @functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "neuroflip")
+def _parallel() -> Callable[..., None] | None:
+    """OpenMP's entry to a parallel region in the library that torch has loaded.
 
+    void GOMP_parallel(void (*task)(void *), void *data, unsigned threads, unsigned flags), which
+    GCC's and LLVM's OpenMP have; None with another.
+    """
+    import torch
 
-if hasattr(os, "register_at_fork"):  # threads do not survive a fork
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    try:
+        return cast(Callable[..., None], ctypes.CDLL(torch._C.__file__).GOMP_parallel)
+    except (AttributeError, OSError):
+        return None
 
 
 def share(work: Callable[..., None], parts: Sequence[tuple[int, ...]], threads: int) -> None:
     """Call work(*part) for all parts; compiled loops release the interpreter's lock.
 
-    Threads take parts as they get to run, this one too, so a busy machine waits for none.
+    Threads take parts as they get to run, this one too. A forked process has no threads but its
+    first, and OpenMP would wait for them for ever: there this one takes all.
     """
     left = list(parts)
+    errors: list[BaseException] = []
 
-    def take() -> None:
-        while left:
-            try:
-                part = left.pop()
-            except IndexError:  # another thread was faster
-                return
-            work(*part)
+    def take(_: object = None) -> None:
+        try:
+            while left and not errors:
+                try:
+                    part = left.pop()
+                except IndexError:  # another thread was faster
+                    return
+                work(*part)
+        except BaseException as error:  # it cannot pass through OpenMP
+            errors.append(error)
 
-    helpers = [_pool().submit(take) for _ in range(min(threads, len(parts)) - 1)]
-    try:
+    threads = min(threads, len(parts))
+    parallel = _parallel() if threads > 1 and os.getpid() == _PROCESS else None
+    if parallel is None:
         take()
-    finally:  # none may still write when the arrays are given back
-        running = [helper for helper in helpers if not helper.cancel()]
-        wait(running)
-    for helper in running:
-        helper.result()
+    else:
+        parallel(_Task(take), None, threads, 0)
+    if errors:
+        raise errors[0]

@@ -35,7 +35,7 @@ class Store:
     """
 
     def __init__(self, path: Path, config: Mapping[str, Any], total: int) -> None:
-        self.path, self.total, self.finished = path, total, 0
+        self.path, self.total = path, total
         self.cells = path / "cells"
         if path.exists() and not path.is_dir():
             raise ValueError(f"path must be a folder; {path} is a file.")
@@ -72,17 +72,19 @@ class Store:
         """The rows of finished cells, by number. Clears away what a kill has left half written."""
         for left in self.cells.glob(".*"):
             shutil.rmtree(left, ignore_errors=True)
-        rows = _read(self.cells)
-        self.finished = len(rows)
-        return rows
+        return _read(self.cells)
+
+    @property
+    def finished(self) -> int:
+        """How many cells are stored, counted on the disk: an interrupt may come right after one
+        is in its place."""
+        return sum(1 for _ in self.cells.glob("*.json"))
 
     def add(self, row: Row) -> None:
         """Write the row of a cell, over an earlier one where there is."""
         path = self.cells / f"{row['cell']}.json"
-        new = not path.exists()
         with self._reported(f"write cell {row['cell']}"), files.replacing(path) as temporary:
             temporary.write_text(_sealed(row))
-        self.finished += new
 
     def close(self, table: "DataFrame") -> None:
         """Write the whole table."""

@@ -17,6 +17,9 @@ Row = dict[str, Any]
 Measure = Callable[[Recording], Mapping[str, Any]]
 
 
+_CALLERS = (__name__, "neuroflip.sweep.together")
+
+
 class UsageError(TypeError):
     """What is wrong with the call of the sweep rather than with a cell; it ends the sweep."""
 
@@ -55,23 +58,39 @@ class Task:
 
     def run(self, cell: Cell) -> Row:
         """The row of a cell: its results, or its error. Raises UsageError."""
-        row = cell.row()
+        return self.row(cell, lambda: self.finished(cell, self.called(cell)))
+
+    def row(self, cell: Cell, results: Callable[[], Any]) -> Row:
+        """The row of a cell with these results. Raises UsageError."""
         try:
-            results = checked(self.results(cell), self.names)
+            found = checked(results(), self.names)
         except UsageError:
             raise
         except Exception as error:
-            own = error.__traceback__ and error.__traceback__.tb_next  # without this function
-            text = "".join(traceback.format_exception(error.with_traceback(own)))
-            return row | failure(type(error).__name__, str(error), text)
-        return row | {"results": results, "error": None}
+            return self.failed(cell, error)
+        return cell.row() | {"results": found, "error": None}
 
-    def results(self, cell: Cell) -> Any:
-        """What the function gave, simulated and measured where it is no result yet."""
+    def failed(self, cell: Cell, error: Exception) -> Row:
+        """The row of a cell that raised an error."""
+        own = error.__traceback__
+        # From the function on: how it was called, alone or beside others, is no matter
+        while own and own.tb_next and own.tb_frame.f_globals["__name__"] in _CALLERS:
+            own = own.tb_next
+        text = "".join(traceback.format_exception(error.with_traceback(own)))
+        return cell.row() | failure(type(error).__name__, str(error), text)
+
+    def called(self, cell: Cell) -> Any:
+        """What the function gives."""
         given = dict(cell.parameters)
         if takes_seed(self.function):
             given["seed"] = cell.seed
-        found = self.function(**given)
+        return self.function(**given)
+
+    def finished(self, cell: Cell, found: Any) -> Any:
+        """What the function gave, simulated and measured where it is no result yet.
+
+        Raises UsageError.
+        """
         if isinstance(found, Circuit):
             if "duration" not in self.settings:
                 raise UsageError(

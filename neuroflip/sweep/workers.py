@@ -4,11 +4,15 @@ Each is a generator of rows in the order in which they finish. A row is the same
 computed, as all that a cell draws comes from its own seed.
 """
 
+import functools
+import itertools
 import warnings
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 from neuroflip.optional import require
+from neuroflip.sweep import together
 from neuroflip.sweep.design import Cell
 from neuroflip.sweep.task import Row, Task, failure
 
@@ -16,8 +20,9 @@ Rows = Generator[Row, None, None]
 
 
 def here(task: Task, cells: Sequence[Cell]) -> Rows:
-    """One after the other in this process."""
-    yield from map(task.run, cells)
+    """In this process, one after the other, or those that can side by side."""
+    for rows in together.groups(task, cells):
+        yield from rows
 
 
 def processes(task: Task, cells: Sequence[Cell], count: int) -> Rows:
@@ -29,21 +34,58 @@ def processes(task: Task, cells: Sequence[Cell], count: int) -> Rows:
     died = require("joblib.externals.loky", "sweep").process_executor.TerminatedWorkerError
     left = {cell.index: cell for cell in cells}
     while left:
+        shares = _Shares(task, left.values(), 2 * count)
         try:
-            for row in _pool(task, list(left.values()), count):
-                del left[row["cell"]]
-                yield row
+            for rows in _pool(task, iter(shares.next, []), count):
+                shares.back(rows)
+                for row in rows:
+                    del left[row["cell"]]
+                    yield row
         except died:
-            for cell in list(left.values())[: 2 * count]:  # as many as joblib hands out ahead
+            # No more than were handed out ahead: what came later may be run among others again
+            for cell in itertools.chain(*itertools.islice(shares.out.values(), 2 * count)):
                 try:
-                    (row,) = _pool(task, [cell], 2)
+                    ((row,),) = _pool(task, iter([[cell]]), 2)
                 except died as error:
                     row = _dead(cell, error)
                 del left[cell.index]
                 yield row
+        # What came back undone is handed out again
 
 
-def _pool(task: Task, cells: Sequence[Cell], count: int) -> Rows:
+class _Shares:
+    """Cells in the shares in which workers take them.
+
+    parts: how many shares, at least, what is left is cut into, so that none waits for another.
+    """
+
+    def __init__(self, task: Task, cells: Iterable[Cell], parts: int) -> None:
+        self.waiting = deque(cells)
+        self.parts = parts
+        self.most = together.CELLS if together.possible(task) else 1
+        self.grows = self.most > 1
+        self.out: dict[int, list[Cell]] = {}
+        """What is with workers, by the first cell."""
+
+    def next(self) -> list[Cell]:
+        """The next share; empty where none is left."""
+        size = max(1, min(self.most, len(self.waiting) // self.parts))
+        share = [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
+        if share:
+            self.out[share[0].index] = share
+        return share
+
+    def back(self, rows: Sequence[Row]) -> list[Cell]:
+        """What is undone of the share that these rows are of. The next are smaller where it was
+        too much."""
+        share = self.out.pop(rows[0]["cell"])
+        if self.grows:
+            less = len(rows) < len(share)
+            self.most = len(rows) if less else min(together.CELLS, 2 * self.most)
+        return share[len(rows) :]
+
+
+def _pool(task: Task, shares: Iterable[list[Cell]], count: int) -> Generator[list[Row], None, None]:
     joblib = require("joblib", "sweep")
     loky = require("joblib.externals.loky", "sweep")
 
@@ -56,7 +98,7 @@ def _pool(task: Task, cells: Sequence[Cell], count: int) -> Rows:
             batch_size=1,
             max_nbytes=None,  # arrays as they are, not as read-only files
         )
-    rows = pool(joblib.delayed(task.run)(cell) for cell in cells)
+    rows = pool(joblib.delayed(together.some)(task, share) for share in shares)
     through = False
     try:
         yield from rows
@@ -83,40 +125,43 @@ def cluster(task: Task, cells: Sequence[Cell], client: Any) -> Rows:
     alone; one that does it again is recorded as failed.
     """
     distributed = require("distributed", "cluster")
-    waiting = iter(cells)
-    # A few cells ahead of the workers: enough to keep them busy, and easy on the scheduler
+    # A few shares ahead of the workers: enough to keep them busy, and easy on the scheduler
     ahead = max(16, 2 * sum(client.nthreads().values()))
-    pending: dict[str, Cell] = {}
+    shares = _Shares(task, cells, ahead)
+    pending: dict[str, list[Cell]] = {}
     suspects: list[Cell] = []
     alone: set[int] = set()
     completed = distributed.as_completed()
+    some = functools.partial(together.some, task)
 
     def submit() -> None:
-        cell = next(waiting, None)
-        if cell is None and not pending and suspects:
-            cell = suspects.pop()
-            alone.add(cell.index)
-        if cell is not None:
-            future = client.submit(task.run, cell, pure=False)
-            pending[future.key] = cell
-            completed.add(future)
+        while len(pending) < ahead and (share := shares.next()):
+            send(share)
+        if not pending and suspects:
+            alone.add(suspects[-1].index)
+            send([suspects.pop()])
+
+    def send(share: list[Cell]) -> None:
+        future = client.submit(some, share, pure=False)
+        pending[future.key] = share
+        completed.add(future)
 
     try:
-        for _ in range(ahead):
-            submit()
+        submit()
         for future in completed:
-            cell = pending.pop(future.key)
+            share = pending.pop(future.key)
             error = future.exception()
+            rows: list[Row] = []
             if not isinstance(error, distributed.KilledWorker):
-                row = future.result()
-            elif cell.index in alone:
-                row = _dead(cell, error)
+                rows = future.result()
+                if share[0].index not in alone:
+                    shares.waiting.extend(shares.back(rows))
+            elif share[0].index in alone:
+                rows = [_dead(share[0], error)]
             else:
-                row = None
-                suspects.append(cell)
+                suspects += share
             submit()
-            if row is not None:
-                yield row
+            yield from rows
     except (Exception, distributed.CancelledError) as error:
         if client.status == "running" and not isinstance(error, distributed.CancelledError):
             raise

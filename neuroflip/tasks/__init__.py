@@ -1,6 +1,8 @@
 """Memory tasks: functions that make trials, as tensors, from a seeded generator."""
 
 from neuroflip.tasks.association import paired_associates as paired_associates
+from neuroflip.tasks.chain import filtered as filtered
+from neuroflip.tasks.chain import hidden_chain as hidden_chain
 from neuroflip.tasks.continual import PermutedPatterns as PermutedPatterns
 from neuroflip.tasks.flip_flop import flip_flop as flip_flop
 from neuroflip.tasks.remapping import cue_pairs as cue_pairs

@@ -13,15 +13,17 @@ torch's. With g = dL/dh',
 where a is what the input gives.
 """
 
-import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neuroflip.rate.products import ROWS, add_product
-from neuroflip.rate.threads import compiled
+from neuroflip.sims.paper.baseline_loops import (
+    gru_backward,
+    gru_forward,
+    rnn_backward,
+    rnn_forward,
+)
 
 
 class RNN(nn.RNN):
@@ -81,7 +83,7 @@ class _Rnn(torch.autograd.Function):
     def forward(ctx: Any, driven: Tensor, w: Tensor) -> Tensor:
         steps, batch, hidden = driven.shape
         h = driven.new_empty(steps, batch, hidden)
-        _rnn_forward(*_arrays(driven, w.t(), h))
+        rnn_forward(*_arrays(driven, w.t(), h))
         ctx.save_for_backward(w, h)
         return h
 
@@ -90,7 +92,7 @@ class _Rnn(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         w, h = ctx.saved_tensors
         d = torch.empty_like(h)
-        _rnn_backward(*_arrays(w, h, grad, d))
+        rnn_backward(*_arrays(w, h, grad, d))
         return d, d[1:].flatten(0, 1).t() @ h[:-1].flatten(0, 1)
 
 
@@ -100,7 +102,7 @@ class _Gru(torch.autograd.Function):
         steps, batch, wide = driven.shape
         h = driven.new_empty(steps, batch, wide // 3)
         kept = driven.new_empty(steps, batch, 4 * (wide // 3))  # r, z, n, q
-        _gru_forward(*_arrays(driven, w.t(), b, h, kept))
+        gru_forward(*_arrays(driven, w.t(), b, h, kept))
         ctx.save_for_backward(w, h, kept)
         return h
 
@@ -109,102 +111,10 @@ class _Gru(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         w, h, kept = ctx.saved_tensors
         d, own = h.new_empty(2, *h.shape[:2], len(w))
-        _gru_backward(*_arrays(w, h, kept, grad, d, own))
+        gru_backward(*_arrays(w, h, kept, grad, d, own))
         d_w = own[1:].flatten(0, 1).t() @ h[:-1].flatten(0, 1)
         return d, d_w, own.sum(dim=(0, 1))
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:
     return [t.detach().contiguous().numpy() for t in tensors]
-
-
-@compiled
-def _rnn_forward(driven: Any, w: Any, h: Any) -> None:
-    """w: (H, H), transposed."""
-    steps, batch, hidden = h.shape
-    state = np.zeros((ROWS, hidden), h.dtype)
-    z = np.zeros((ROWS, hidden), h.dtype)
-    for first in range(0, batch, ROWS):
-        rows = min(ROWS, batch - first)
-        state[:] = 0
-        for t in range(steps):
-            for r in range(rows):
-                z[r, :] = driven[t, first + r]
-            add_product(z, state, w, rows)
-            for r in range(rows):
-                for i in range(hidden):
-                    state[r, i] = math.tanh(z[r, i])
-                h[t, first + r, :] = state[r]
-
-
-@compiled
-def _rnn_backward(w: Any, h: Any, grad: Any, d: Any) -> None:
-    steps, batch, hidden = h.shape
-    one = h.dtype.type(1)
-    here = np.zeros((ROWS, hidden), h.dtype)
-    back = np.zeros((ROWS, hidden), h.dtype)
-    for first in range(0, batch, ROWS):
-        rows = min(ROWS, batch - first)
-        back[:] = 0
-        for t in range(steps - 1, -1, -1):
-            for r in range(rows):
-                for i in range(hidden):
-                    now = h[t, first + r, i]
-                    here[r, i] = (grad[t, first + r, i] + back[r, i]) * (one - now * now)
-                    back[r, i] = 0
-                d[t, first + r, :] = here[r]
-            add_product(back, here, w, rows)
-
-
-@compiled
-def _gru_forward(driven: Any, w: Any, b: Any, h: Any, kept: Any) -> None:
-    """w: (H, 3H), transposed. kept: r, z, n, q."""
-    steps, batch, n = h.shape
-    one = h.dtype.type(1)
-    state = np.zeros((ROWS, n), h.dtype)
-    u = np.zeros((ROWS, 3 * n), h.dtype)
-    for first in range(0, batch, ROWS):
-        rows = min(ROWS, batch - first)
-        state[:] = 0
-        for t in range(steps):
-            for r in range(rows):
-                u[r, :] = b
-            add_product(u, state, w, rows)
-            for r in range(rows):
-                a, k = driven[t, first + r], kept[t, first + r]
-                for i in range(2 * n):
-                    k[i] = one / (one + math.exp(-(a[i] + u[r, i])))
-                for i in range(n):
-                    k[3 * n + i] = u[r, 2 * n + i]
-                    k[2 * n + i] = math.tanh(a[2 * n + i] + k[i] * u[r, 2 * n + i])
-                    state[r, i] = k[2 * n + i] + k[n + i] * (state[r, i] - k[2 * n + i])
-                h[t, first + r, :] = state[r]
-
-
-@compiled
-def _gru_backward(w: Any, h: Any, kept: Any, grad: Any, d: Any, own: Any) -> None:
-    """d: by what the input gives; own: by what the state gives."""
-    steps, batch, n = h.shape
-    one, zero = h.dtype.type(1), h.dtype.type(0)
-    here = np.zeros((ROWS, 3 * n), h.dtype)
-    back = np.zeros((ROWS, n), h.dtype)
-    for first in range(0, batch, ROWS):
-        rows = min(ROWS, batch - first)
-        back[:] = 0
-        for t in range(steps - 1, -1, -1):
-            for r in range(rows):
-                k, out = kept[t, first + r], d[t, first + r]
-                for i in range(n):
-                    before = h[t - 1, first + r, i] if t > 0 else zero
-                    reset, update, new, q = k[i], k[n + i], k[2 * n + i], k[3 * n + i]
-                    g = grad[t, first + r, i] + back[r, i]
-                    d_new = g * (one - update) * (one - new * new)
-                    out[i] = d_new * q * reset * (one - reset)
-                    out[n + i] = g * (before - new) * update * (one - update)
-                    out[2 * n + i] = d_new
-                    here[r, i] = out[i]
-                    here[r, n + i] = out[n + i]
-                    here[r, 2 * n + i] = d_new * reset
-                    back[r, i] = g * update
-                own[t, first + r, :] = here[r]
-            add_product(back, here, w, rows)

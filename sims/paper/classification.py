@@ -1,6 +1,5 @@
 """What sentiment and action recognition share: three parts, accuracies, tables, curves."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neuroflip import files
 from neuroflip.sims.paper.drawing import COLOUR, STYLE
 from neuroflip.sims.paper.harness import Data, Training, train
 from neuroflip.sims.paper.measures import thinned
@@ -122,18 +120,6 @@ def logistic(rows: Tensor, classes: Tensor, strength: float = 1.0) -> Callable[[
     w.requires_grad_(False)
     b.requires_grad_(False)
     return say
-
-
-def write(path: str | Path, head: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
-    """A table as JSON: what all runs share, then a line a run."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ",\n  ".join(json.dumps(run) for run in runs)
-    with files.replacing(path) as temporary:
-        temporary.write_text(
-            json.dumps(dict(head), indent=1)[:-2] + f',\n "runs": [\n  {lines}\n ]\n}}\n',
-            encoding="utf-8",
-        )
 
 
 def summary(runs: Sequence[Mapping[str, Any]], value: str = "test") -> dict[str, dict[str, float]]:

@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from neuroflip import files
 from neuroflip.data import load_ucf11
 from neuroflip.rate import ConvFlipFlop2d, ConvLSTM2d
-from neuroflip.sims.paper.classification import RESULTS, Parts, learn, score, summary, write
+from neuroflip.sims.paper.classification import RESULTS, Parts, learn, score, summary
 from neuroflip.sims.paper.harness import Data, Training
+from neuroflip.sims.paper.tables import write
 
 LAYERS: Mapping[str, type[ConvFlipFlop2d] | type[ConvLSTM2d]] = MappingProxyType(
     {"ConvFlipFlop2d": ConvFlipFlop2d, "ConvLSTM2d": ConvLSTM2d}
@@ -138,12 +139,17 @@ def run(
     """Train one model on moving shapes; its record, see `classification.learn`, with its test
     accuracy on the same clips with their frames "shuffled", and "reversed"."""
     generator = torch.Generator().manual_seed(seed)
-    quarter = which.clips // 4
-    parts = Parts(*(moving_shapes(n, which, generator) for n in (which.clips, quarter, quarter)))
-    record, model = _learn(kind, seed, which, parts, 1, len(CLASSES), folder)
+    parts = moving_parts(which, generator)
+    record, model = learn_clips(kind, seed, which, parts, folder=folder)
     record["shuffled"] = score(model, shuffled(parts.test, generator))
     record["reversed"] = score(model, reversed_(parts.test))
     return record
+
+
+def moving_parts(which: Setting, generator: torch.Generator) -> Parts:
+    """The moving shapes that are trained on, validate, and test."""
+    quarter = which.clips // 4
+    return Parts(*(moving_shapes(n, which, generator) for n in (which.clips, quarter, quarter)))
 
 
 def run_ucf11(
@@ -156,14 +162,21 @@ def run_ucf11(
     )
     fold = torch.from_numpy((clips.group - seed) % 5)
     parts = Parts(data[fold > 1], data[fold == 1], data[fold == 0])
-    record, model = _learn(kind, seed, which, parts, 3, len(clips.actions), folder)
+    record, model = learn_clips(kind, seed, which, parts, 3, len(clips.actions), folder)
     generator = torch.Generator().manual_seed(seed)
     return record | {"shuffled": score(model, shuffled(parts.test, generator))}
 
 
-def _learn(
-    kind: str, seed: int, which: Setting, parts: Parts, channels: int, classes: int, folder: Any
+def learn_clips(
+    kind: str,
+    seed: int,
+    which: Setting,
+    parts: Parts,
+    channels: int = 1,
+    classes: int = len(CLASSES),
+    folder: str | Path | None = None,
 ) -> tuple[dict[str, Any], nn.Module]:
+    """Train one model, see `classification.learn`: its record, and the model."""
     training = Training(
         epochs=which.epochs, batch_size=which.batch_size, learning_rate=which.learning_rate,
         seed=seed, keep="best", checkpoint_every=1,

@@ -32,9 +32,11 @@ from torch import Tensor, nn
 
 from neuroflip import files
 from neuroflip.errors import nearest
+from neuroflip.sims.paper.compiled import shortcut
 from neuroflip.sims.paper.harness import Data, Result, Training, train
 from neuroflip.sims.paper.measures import of_curve, thinned
 from neuroflip.sims.paper.models import PUBLISHED, Drawing, Sequential
+from neuroflip.sims.paper.tables import rounded, write
 from neuroflip.tasks.signals import copies, curves, with_interference
 
 RESULTS = Path(__file__).parent / "results"
@@ -203,11 +205,14 @@ def run(
         snapshot_every=snapshot_every,
     )
     describe = {"experiment": name, "model": model, "as_published": as_published}
+    trained, held = data(which, seed, as_published)
     return train(
         lambda: build(which, model),
-        *data(which, seed, as_published),
+        trained,
+        held,
         training,
         describe=describe | json.loads(json.dumps(asdict(which))),
+        shortcut=shortcut(model, which.hidden, trained, held, training),
         folder=folder,
         progress=progress,
     )
@@ -295,37 +300,19 @@ def tables(runs: str | Path, out: str | Path) -> list[Path]:
             paths = sorted((Path(runs) / mode / name).glob("*/record.json"))
             if not paths:
                 continue
-            records = [_short(files.read(path)) for path in paths]
+            # of curves there are many numbers
+            records = [rounded(files.read(path), 6, in_lists=4) for path in paths]
             versions = [found.pop("versions") for found in records]
-            table = {
+            head = {
                 "experiment": name,
                 "mode": mode,
                 "setting": asdict(setting(name)),
                 "versions": versions[0],
-                "runs": records,
             }
             path = Path(out) / mode / f"{name.replace('/', '-')}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with files.replacing(path) as temporary:
-                temporary.write_text(_lines(table), encoding="utf-8")
+            write(path, head, records)
             written.append(path)
     return written
-
-
-def _short(value: Any) -> Any:
-    """Floats in six digits, and those of curves, of which there are many, in four."""
-    if isinstance(value, dict):
-        return {key: _short(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [float(f"{v:.4g}") if isinstance(v, float) else _short(v) for v in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-def _lines(table: Mapping[str, Any]) -> str:
-    """JSON with a line a run, so that it is small and its changes can be read."""
-    head = {key: value for key, value in table.items() if key != "runs"}
-    runs = ",\n  ".join(json.dumps(found) for found in table["runs"])
-    return json.dumps(head, indent=1)[:-2] + f',\n "runs": [\n  {runs}\n ]\n}}\n'
 
 
 def read(name: str, as_published: bool = False, results: str | Path = RESULTS) -> dict[str, Any]:

@@ -9,6 +9,8 @@ models.
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from neuroflip import files
 from neuroflip.sims.paper import actions, inside_figures, plasticity, sentiment
 from neuroflip.sims.paper.drawing import Drawn, Job
@@ -16,12 +18,12 @@ from neuroflip.sims.paper.loss_figures import losses, memory_retention
 
 FIGURES: dict[int, Callable[[Job], Drawn]] = {
     1: losses(["signal_gen/sinusoidal_0", "signal_gen/sinusoidal_1"], 100),
-    2: losses(["signal_gen/uniform_0", "signal_gen/uniform_1"], 100),
+    2: losses(["signal_gen/uniform_0", "signal_gen/uniform_1"], 300),
     3: sentiment.figure_3,
     4: sentiment.figure_4,
     5: actions.figure_5,
     6: memory_retention,
-    7: losses(["working_mem/exp_1", "working_mem/exp_2"], 100),
+    7: losses(["working_mem/exp_1", "working_mem/exp_2"], 600),
     8: plasticity.figure_8,
     9: inside_figures.weights,
     10: inside_figures.gates,
@@ -48,7 +50,12 @@ def draw(number: int, quick: bool = False, out: str | Path = "figures") -> Path:
         raise ValueError(f"the figures are {known}; got {number!r}.")
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    figure, numbers = FIGURES[number](Job(quick, folder))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # arrays this small gain nothing from more
+    try:
+        figure, numbers = FIGURES[number](Job(quick, folder))
+    finally:
+        torch.set_num_threads(before)
     path = folder / f"fig{number:02}.png"
     with files.replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)

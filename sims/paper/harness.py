@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -120,6 +120,19 @@ class Result:
         }
 
 
+class Shortcut(Protocol):
+    """Another way to the same numbers, up to rounding, for one kind of model, data and training."""
+
+    def learn(self, model: nn.Module, optimizer: torch.optim.Optimizer, order: Tensor) -> float:
+        """Make all updates of an epoch, with the samples in that order; the mean of their losses.
+
+        The optimizer's state is left as it would be by its own steps.
+        """
+
+    def judge(self, model: nn.Module) -> float:
+        """The loss on the held-out data."""
+
+
 def train(
     build: Callable[[], nn.Module],
     data: Data,
@@ -130,6 +143,7 @@ def train(
     metrics: Mapping[str, Loss] | None = None,
     describe: Mapping[str, Any] | None = None,
     after_update: Callable[[nn.Module], None] | None = None,
+    shortcut: Shortcut | None = None,
     folder: str | Path | None = None,
     progress: bool = False,
     tensorboard: bool = False,
@@ -141,6 +155,8 @@ def train(
     describe: kept with the result, and must be the same when a run is resumed.
     after_update: called with the model after every update, for rules that change weights. What
         they remember must be in buffers of the model, else a resumed run differs.
+    shortcut: trains and evaluates instead of autograd, by the same loss, unless there are several
+        processes. It knows neither metrics nor after_update.
     folder: keeps checkpoint.pt, log.csv and result.json; made if there is none. A finished run
         is read, not repeated.
     tensorboard: write the curves there as well (needs the package tensorboard).
@@ -156,11 +172,13 @@ def train(
     >>> result.curves["held"][-1] < 1e-4, result.parameters
     (True, 2)
     """
+    if shortcut is not None and (metrics or after_update):
+        raise ValueError("a shortcut knows neither metrics nor after_update; leave it out.")
     rank, world = _world(training)
     config = dict(describe or {}) | asdict(training) | {"world": world}
     with torch.random.fork_rng(devices=[training.device] if "cuda" in training.device else []):
         torch.manual_seed(training.seed)
-        run = _Run(build, training, config, loss, dict(metrics or {}))
+        run = _Run(build, training, config, loss, dict(metrics or {}), shortcut)
         place = None if folder is None else Path(folder)
         if place is not None:
             place.mkdir(parents=True, exist_ok=True)
@@ -191,8 +209,10 @@ class _Run:
         config: Mapping[str, Any],
         loss: Loss,
         metrics: Mapping[str, Loss],
+        shortcut: Shortcut | None,
     ) -> None:
         self.training, self.config, self.loss, self.metrics = training, config, loss, metrics
+        self.shortcut = shortcut if config["world"] == 1 else None
         self.model = build().to(training.device)
         self.trained: nn.Module = self.model
         if config["world"] > 1:
@@ -218,9 +238,32 @@ class _Run:
     ) -> None:
         """One epoch."""
         begun = time.perf_counter()
+        order = torch.randperm(len(data), generator=self.order)
+        if self.shortcut is not None:
+            mean = self.shortcut.learn(self.model, self.optimizer, order)
+        else:
+            mean = self._updates(data, order, rank, world, after_update)
+        if not mean < float("inf"):
+            raise FloatingPointError(
+                f"the training loss became {mean} in epoch {self.epoch + 1}; "
+                f"try a lower learning_rate than {self.training.learning_rate}."
+            )
+        self.epoch += 1
+        self.curves["train"].append(mean)
+        self.seconds.append(time.perf_counter() - begun)
+        self._snap()
+
+    def _updates(
+        self,
+        data: Data,
+        order: Tensor,
+        rank: int,
+        world: int,
+        after_update: Callable[[nn.Module], None] | None,
+    ) -> float:
+        """All updates of an epoch; the mean loss of the samples."""
         self.trained.train()
         total = torch.zeros((), device=self.training.device)
-        order = torch.randperm(len(data), generator=self.order)
         for batch in torch.split(order, self.training.batch_size):
             mine = batch[rank::world]
             # Means of unequal shares: weighted, so that their mean is the mean over the batch
@@ -237,35 +280,29 @@ class _Run:
             total += len(mine) * loss.detach()
         if world > 1:
             torch.distributed.all_reduce(total)
-        mean = float(total) / len(data)
-        if not mean < float("inf"):
-            raise FloatingPointError(
-                f"the training loss became {mean} in epoch {self.epoch + 1}; "
-                f"try a lower learning_rate than {self.training.learning_rate}."
-            )
-        self.epoch += 1
-        self.curves["train"].append(mean)
-        self.seconds.append(time.perf_counter() - begun)
-        self._snap()
+        return float(total) / len(data)
 
     @torch.no_grad()
     def evaluate(self, held: Data) -> None:
         """The loss and the metrics on held-out data."""
+        values = self._judged(held) if self.shortcut is None else [self.shortcut.judge(self.model)]
+        best = self.training.keep == "best" and values[0] < min(self.curves["held"], default=_WORST)
+        for name, value in zip(("held", *(f"held {m}" for m in self.metrics)), values, strict=True):
+            self.curves[name].append(value)
+        if best:
+            self.best = _copied(self.model)
+
+    def _judged(self, held: Data) -> list[float]:
+        """The loss and each metric."""
         self.model.eval()
-        sums = dict.fromkeys(self.metrics, 0.0)
-        total = 0.0
+        told = (self.loss, *self.metrics.values())
+        sums = [0.0] * len(told)
         for part in range(0, len(held), _EVALUATED):
             some = held[part : part + _EVALUATED]
             said = self.model(some.inputs)
-            total += len(some) * float(self.loss(said, some.targets))
-            for name, metric in self.metrics.items():
-                sums[name] += len(some) * float(metric(said, some.targets))
-        lowest = min(self.curves["held"], default=float("inf"))
-        self.curves["held"].append(total / len(held))
-        for name, value in sums.items():
-            self.curves[f"held {name}"].append(value / len(held))
-        if self.training.keep == "best" and self.curves["held"][-1] < lowest:
-            self.best = _copied(self.model)
+            for place, metric in enumerate(told):
+                sums[place] += len(some) * float(metric(said, some.targets))
+        return [value / len(held) for value in sums]
 
     def _snap(self) -> None:
         every = self.training.snapshot_every
@@ -330,6 +367,7 @@ class _Run:
 
 
 _PLAIN = ("epoch", "curves", "seconds", "snapshots", "best")
+_WORST = float("inf")
 _EVALUATED = 256  # samples in one pass of an evaluation
 
 

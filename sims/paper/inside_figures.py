@@ -5,17 +5,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from neuroflip import files
 from neuroflip.figures import COLOURS
-from neuroflip.rate import FlipFlop
 from neuroflip.sims.paper.drawing import COLOUR, STYLE, Drawn, Job, canvas
-from neuroflip.sims.paper.experiments import run, setting
+from neuroflip.sims.paper.experiments import run
 from neuroflip.sims.paper.harness import Result
-from neuroflip.sims.paper.measures import correlation, gini, participation, principal
+from neuroflip.sims.paper.inside import inside, targets, weights_over_epochs
+from neuroflip.sims.paper.measures import (
+    breadth,
+    correlation,
+    principal,
+    saturated,
+    spectrum_match,
+)
 from neuroflip.sims.paper.models import Drawing
-from neuroflip.tasks.signals import curves, with_interference
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,61 +45,6 @@ def _trained(job: Job, task: str, model: str, seed: int) -> Result:
 def _net(result: Result) -> Drawing:
     assert isinstance(result.model, Drawing)
     return result.model
-
-
-_LSTM = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-
-
-@torch.no_grad()
-def inside(net: Drawing) -> dict[str, "Array"]:
-    """What happens in a net at every step, for each class: "output" (C, T); "states" and each
-    gate, (C, T, units): "J", "K" of flip-flop layers; "input", "forget", "output gate" of an LSTM.
-
-    >>> found = inside(Drawing("LSTM", 2, 4, 10))
-    >>> {name: values.shape for name, values in found.items()}["forget"]
-    (2, 10, 4)
-    """
-    lines = net.lines
-    gates: dict[str, torch.Tensor] = {}
-    if isinstance(net.layer, FlipFlop):
-        states, _, opened = net.layer(lines, return_gates=True)
-        gates = {"J": opened.j, "K": opened.k}
-    else:
-        states, _ = net.layer(lines)
-        if isinstance(net.layer, torch.nn.LSTM):
-            before = torch.cat([torch.zeros_like(states[:, :1]), states[:, :-1]], dim=1)
-            w, u, b, c = (net.layer.get_parameter(f"{name}_l0") for name in _LSTM)
-            z = lines @ w.t() + b + before @ u.t() + c
-            i, f, _, o = torch.sigmoid(z).chunk(4, dim=-1)
-            gates = {"input": i, "forget": f, "output gate": o}
-    output = net.readout(states)[..., 0]
-    return {k: v.numpy() for k, v in {"output": output, "states": states, **gates}.items()}
-
-
-def weights_over_epochs(result: Result) -> dict[str, Any]:
-    """How the J and K weights of a flip-flop layer move: "epochs"; "J", "K" (snapshots, units,
-    inputs + units); "moved", the length of the way from each snapshot to the next; "early", the
-    share of all the way that was gone in the first tenth of the epochs; "away", the distance from
-    the first weights."""
-    epochs = np.array(list(result.snapshots))
-    both = np.stack(
-        [
-            torch.cat([s["layer.weight_ih_l0"], s["layer.weight_hh_l0"]], dim=1).cpu().numpy()
-            for s in result.snapshots.values()
-        ]
-    )
-    flat = both.reshape(len(epochs), -1)
-    moved = np.linalg.norm(np.diff(flat, axis=0), axis=1)
-    first = epochs[1:] <= max(epochs[-1] / 10, epochs[1])
-    j, k = np.split(both, 2, axis=1)
-    return {
-        "epochs": epochs,
-        "J": j,
-        "K": k,
-        "moved": moved,
-        "early": float(moved[first].sum() / moved.sum()),
-        "away": np.linalg.norm(flat - flat[0], axis=1),
-    }
 
 
 def weights(job: Job) -> Drawn:
@@ -131,7 +80,7 @@ def weights(job: Job) -> Drawn:
                 spread.plot(epochs, share, style, color=COLOURS[number], lw=width, label=label)
         spread.set_xlabel("epoch")
         spread.set_ylabel("weight: 5, 50 and 95 %")
-        spread.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.9))
+        spread.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
         numbers[task] = found | {"percentiles": shares}
         for gate in "JK":  # of the snapshots, the first and last; the film has the others
             numbers[task][gate] = found[gate][[0, -1]]
@@ -200,14 +149,14 @@ def gates(job: Job) -> Drawn:
             if column == 0:
                 for line in range(2):
                     axes[2 * block + line, 0].set_ylabel(f"{task}\nunit", fontsize=9)
-        sheet.colorbar(image, ax=axes[2 * block : 2 * block + 2, :3], label="gate")
+        sheet.colorbar(image, ax=axes[2 * block : 2 * block + 2, :3], label="gate (0 shut, 1 open)")
         net.load_state_dict(last)
         lstm = inside(_net(_trained(job, task, "LSTM", job.seeds[0])))
         found["LSTM"] = _gate_numbers(lstm)
         _histograms(axes[2 * block, 3], {gate: gates[gate] for gate in "JK"}, "FlipFlop")
         names = ("input", "forget", "output gate")
         _histograms(axes[2 * block + 1, 3], {gate: lstm[gate] for gate in names}, "LSTM")
-        axes[2 * block + 1, 3].set_xlabel("gate, all units, steps, classes")
+        axes[2 * block + 1, 3].set_xlabel("gate, all units and steps")
         numbers[task] = found
     return sheet, numbers
 
@@ -222,7 +171,7 @@ def _gate_numbers(found: Mapping[str, "Array"]) -> dict[str, Any]:
     numbers: dict[str, Any] = {
         name: {
             "gate": np.round(v[0], 4),
-            "saturated": float(((v < 0.05) | (v > 0.95)).mean()),
+            "saturated": saturated(v),
             "distribution": np.histogram(v, _EDGES)[0] / v.size,
         }
         for name, v in gates.items()
@@ -254,7 +203,7 @@ def trajectories(job: Job) -> Drawn:
         for line, model in enumerate(("FlipFlop", "LSTM")):
             row = axes[2 * block + line]
             result = _trained(job, task, model, job.seeds[0])
-            found, target = inside(_net(result)), _targets(task, job.seeds[0])
+            found, target = inside(_net(result)), targets(_TASKS[task], job.seeds[0])
             errors = (found["output"] - target) ** 2
             scores, shares = principal(found["states"])
             for c in range(min(2, len(target))):
@@ -267,7 +216,8 @@ def trajectories(job: Job) -> Drawn:
             row[0].set_xlabel("step")
             row[1].plot(errors.mean(axis=0), color=COLOUR[model])
             row[1].set_yscale("log")
-            row[1].yaxis.set_minor_formatter("")
+            least, most = np.log10([errors.mean(axis=0).min(), errors.mean(axis=0).max()])
+            row[1].set_ylim(10 ** np.floor(least), 10 ** np.ceil(most))  # some decades to read
             row[1].set_ylabel("squared error, no noise")
             row[1].set_xlabel("step")
             for c in range(len(target)):
@@ -282,23 +232,9 @@ def trajectories(job: Job) -> Drawn:
             numbers[task][model] = {
                 "output": found["output"], "target": target, "error": errors.mean(axis=0),
                 "components": scores, "shares": shares,
-                "spectrum_match": _spectrum_match(found["output"], target),
+                "spectrum_match": spectrum_match(found["output"], target),
             }  # fmt: skip
     return sheet, numbers
-
-
-def _targets(task: str, seed: int) -> "Array":
-    """The curves without noise, (C, T)."""
-    which = setting(_TASKS[task])
-    drawn = curves(which.curve, which.steps, len(which.counts), seed=seed)
-    drawn = with_interference(drawn) if which.interference else drawn
-    return drawn.t().numpy().astype(np.float64)
-
-
-def _spectrum_match(output: "Array", target: "Array") -> list[float]:
-    """Pearson's correlation of the amplitude spectra of output and target, for each class."""
-    pairs = zip(*(np.abs(np.fft.rfft(v, axis=1))[:, 1:] for v in (output, target)), strict=True)
-    return [float(np.corrcoef(a, b)[0, 1]) for a, b in pairs]
 
 
 def activations(job: Job) -> Drawn:
@@ -308,7 +244,10 @@ def activations(job: Job) -> Drawn:
     for row, task in enumerate(_TASKS):
         numbers[task] = {}
         for number, model in enumerate(("FlipFlop", "LSTM")):
-            found = [_breadth(_net(_trained(job, task, model, seed))) for seed in job.seeds]
+            found = [
+                breadth(inside(_net(_trained(job, task, model, seed)))["states"])
+                for seed in job.seeds
+            ]
             for panel, what in zip(axes[row, :2], ("mean", "deviation"), strict=True):
                 sorted_ = np.array([np.sort(f[what])[::-1] / f[what].max() for f in found])
                 panel.plot(
@@ -334,31 +273,12 @@ def activations(job: Job) -> Drawn:
     return sheet, numbers
 
 
-def _breadth(net: Drawing) -> dict[str, Any]:
-    """Of each unit over classes and steps: "mean" |state| and its standard "deviation";
-    the participation ratio and Gini index of each; "dimensions": the participation ratio of the
-    variances of the principal components."""
-    states = inside(net)["states"].astype(np.float64)
-    flat = states.reshape(-1, states.shape[-1])
-    mean, deviation = np.abs(flat).mean(axis=0), flat.std(axis=0)
-    values = np.linalg.svd(flat - flat.mean(axis=0), compute_uv=False)
-    return {
-        "mean": mean,
-        "deviation": deviation,
-        "of mean": participation(mean),
-        "of deviation": participation(deviation),
-        "gini of mean": gini(mean),
-        "gini of deviation": gini(deviation),
-        "dimensions": participation(values**2),
-    }
-
-
 def correlations(job: Job) -> Drawn:
     """Figure 13: the cross-correlation of outputs and targets."""
     sheet, axes = canvas(1, 2, height=3.4)
     numbers: dict[str, Any] = {}
     for panel, task in zip(axes[0], _TASKS, strict=True):
-        target = _targets(task, job.seeds[0])
+        target = targets(_TASKS[task], job.seeds[0])
         numbers[task] = {}
         for number, model in enumerate(("FlipFlop", "LSTM")):
             output = inside(_net(_trained(job, task, model, job.seeds[0])))["output"]

@@ -141,7 +141,7 @@ SYSTEMS = (
         _STATIC,
         "The cell is the one-step prediction of a two-state Markov chain, tried against the chain "
         "itself: `tests/rate/test_cell.py`, `tests/rate/test_theory.py`, "
-        "[rate.md](rate.md). A trained net beside an exact Bayes filter has not been tried.",
+        "[rate.md](rate.md). Trained nets beside an exact Bayes filter: C19.",
         f"{HOLDS} (the one-step identity)",
     ),
     Item(
@@ -163,7 +163,8 @@ _INSIDE = "Curves and pictures only; none of the stored summary figures is of th
 
 def _inside(figure: int, what: str) -> str:
     return (
-        f"No stored table yet. `neuroflip fig {figure}` computes {what} "
+        "No stored table yet: `python -m neuroflip.sims.paper.inside`. "
+        f"`neuroflip fig {figure}` computes {what} "
         "(`tests/sims/paper/test_figures.py` shows that it does so rightly)."
     )
 
@@ -335,9 +336,9 @@ CLAIMS = (
         "Inference",
         "The brain is probabilistic, and LSTM and flip-flop nets do probabilistic inference.",
         "Argued, without data.",
-        "That a flip-flop neuron is an exact predictor of a two-state chain: S13. That a trained "
-        "net infers like an ideal observer was tested neither there nor here.",
-        f"{NEVER} (the identity of S13 holds)",
+        "That a flip-flop neuron is an exact predictor of a two-state chain: S13. Trained nets: "
+        "`python -m neuroflip.sims.paper.inference`.",
+        NOT_RUN,
     ),
     Item(
         "C20",
@@ -352,10 +353,16 @@ WORK = (
         "Mechanistic interpretability",
         "Future work: which patterns of activity do what.",
         ours="Fixed points and their stability are known in closed form for single units "
-        "(`tests/rate/test_theory.py`). Ablating the units of trained nets has no command yet.",
+        "(`tests/rate/test_theory.py`). Trained nets: `python -m neuroflip.sims.paper.mechanism`.",
         verdict=NOT_RUN,
     ),
-    Item("W2", "Inside nets for clips", "Future work: spatial and temporal features."),
+    Item(
+        "W2",
+        "Inside nets for clips",
+        "Future work: spatial and temporal features.",
+        ours="`python -m neuroflip.sims.paper.regions`. Shuffled frames: E4.",
+        verdict=NOT_RUN,
+    ),
     Item("W3", "Continual learning", "Future work: learning over long times."),
     Item(
         "W4",

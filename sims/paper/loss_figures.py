@@ -45,31 +45,35 @@ def memory_retention(job: Job) -> Drawn:
     """Figure 6: the paper's interference; and, below, that within a trial."""
     names = ["mem_retention/exp_7", "mem_retention/exp_10", "mem_retention/exp_11"]
     sheet, axes = canvas(2, 3, width=11, height=3.6)
-    numbers: dict[str, Any] = {"experiments": _panels(axes[0], names, job, 100)}
-    _legend(sheet, axes[0, 0])
+    numbers: dict[str, Any] = {"experiments": _panels(axes[0], names, job, 600)}
     runs = _recall(job)
+    seeds = len({r["seed"] for r in runs})
+    told = f"mean of {seeds} seed{'s' * (seeds > 1)}" + ", quick" * job.quick
     looks = {"": "-", "published start": (0, (1, 1)), "chrono": "--"}
+    marks = dict(zip(MODELS, "os^vDx+", strict=True))  # some curves lie on others
     for panel, which, at in zip(axes[1], ("strength", "count"), (STRENGTHS, COUNTS), strict=False):
         for model, (kind, _) in MODELS.items():
             shares = np.array([r[which] for r in runs if r["model"] == model])
             panel.plot(
-                at, shares.mean(axis=0), linestyle=looks[model.partition(", ")[2]], marker=".",
-                color=COLOUR[kind], label=model, linewidth=1.3,
+                at, shares.mean(axis=0), linestyle=looks[model.partition(", ")[2]],
+                marker=marks[model], color=COLOUR[kind], label=model, linewidth=1.3,
+                fillstyle="none", markersize=6,
             )  # fmt: skip
-        panel.axhline(0.5, color="0.3", linewidth=1, linestyle=(0, (1, 1)))
+        panel.axhline(0.5, color="0.3", linewidth=1, linestyle=(0, (1, 1)), label="chance")
         panel.set_ylim(0.4, 1.03)
+        panel.set_title(f"interference within the trial, 60 steps\n{told}", fontsize=9)
     axes[1, 0].set_ylabel("share of bits recalled")
     axes[1, 0].set_xlabel(f"strength of the {DISTRACTORS} distractors (the bit's is 1)")
     axes[1, 1].set_xlabel("number of distractors of strength 1")
-    axes[1, 0].set_title("interference within the trial, 60 steps", fontsize=9)
-    seeds = sorted({r["seed"] for r in runs})
-    axes[1, 1].set_title(
-        f"mean of {len(seeds)} seed{'s' * (len(seeds) > 1)}" + (", quick" if job.quick else ""),
-        fontsize=9,
-    )
-    axes[1, 2].axis("off")
-    handles, labels = axes[1, 0].get_legend_handles_labels()
-    axes[1, 2].legend(handles, labels, loc="center left", frameon=False)
+    key = axes[1, 2]
+    key.axis("off")
+    for row, place, columns in ((0, "upper", 2), (1, "lower", 1)):
+        handles, labels = axes[row, 0].get_legend_handles_labels()
+        found = key.legend(
+            handles, labels, title=f"{place} row", loc=f"{place} left", ncols=columns,
+            frameon=False, fontsize=8,
+        )  # fmt: skip
+        key.add_artist(found)
     numbers["recall"] = {"strengths": STRENGTHS, "counts": COUNTS, "runs": runs}
     return sheet, numbers
 
@@ -139,11 +143,10 @@ def _loss_panel(
     panel.set_xlabel("epoch")
     kind = "sinusoidal" if which.curve == "sinusoidal" else "uniform"
     copies = "+".join(str(n) for n in which.counts)
-    panel.set_title(f"{name}\n{kind}, {which.steps} steps, {copies} copies", fontsize=9)
-    seeds = numbers["models"]["FlipFlop"]["seeds"]
-    _corner(panel, f"{len(seeds)} seeds: mean and range" + (", quick" if quick else ""))
+    seeds = len(numbers["models"]["FlipFlop"]["seeds"])
+    panel.set_title(
+        f"{name}\n{kind}, {which.steps} steps, {copies} copies\n"
+        f"{seeds} seeds: geometric mean and range" + ", quick" * quick,
+        fontsize=9,
+    )
     return numbers
-
-
-def _corner(panel: "Axes", text: str) -> None:
-    panel.text(0.03, 0.1, text, transform=panel.transAxes, fontsize=7, color="0.3")

@@ -38,6 +38,16 @@ def of_curve(losses: Sequence[float]) -> dict[str, float]:
     }
 
 
+def over_epochs(epochs: Sequence[float], losses: Sequence[float]) -> float:
+    """The mean over the epochs of a loss known at some of them, straight in between.
+
+    >>> over_epochs([1, 2, 4], [3.0, 1.0, 1.0])
+    1.3333333333333333
+    """
+    between = (np.asarray(losses)[1:] + np.asarray(losses)[:-1]) / 2
+    return float(np.average(between, weights=np.diff(epochs)))
+
+
 def thinned(length: int, points: int = 80) -> list[int]:
     """Places of at most `points` values of a curve: more at its beginning, both ends among them.
 
@@ -115,3 +125,121 @@ def principal(states: Any, components: int = 2) -> tuple[Array, Array]:
     scores = (u * values)[:, :components].reshape(*s.shape[:-1], -1)
     total = (values**2).sum()
     return scores, (values**2)[:components] / total if total > 0 else values[:components]
+
+
+def gone(epochs: Any, moved: Any, part: float) -> float:
+    """The share of a way that was gone in the first `part` of the epochs, at least in one piece.
+
+    epochs: (n + 1,), of the points from and to which the pieces lead; moved: (n,), their lengths.
+
+    >>> gone([0, 50, 100, 150, 200], [4.0, 3.0, 2.0, 1.0], 0.5)
+    0.7
+    """
+    at, pieces = np.asarray(epochs), np.asarray(moved, np.float64)
+    first = at[1:] <= max(at[-1] * part, at[1])
+    return float(pieces[first].sum() / pieces.sum())
+
+
+def way(epochs: Any, points: Any) -> tuple[Array, dict[str, float]]:
+    """How something moves: the lengths of the pieces of its way, (n,); and "first_tenth",
+    "first_fifth", the shares gone in so much of the epochs, "last_to_first", the length of the
+    last tenth over that of the first.
+
+    epochs: (n + 1,), rising; points: (n + 1, ...), what it was at each.
+
+    >>> moved, told = way(range(11), np.sqrt(np.arange(11.0))[:, None] * [3.0, 4.0])
+    >>> round(float(moved[0]), 9), round(told["first_tenth"], 9), round(told["last_to_first"], 9)
+    (5.0, 0.316227766, 0.16227766)
+    """
+    flat = np.asarray(points, np.float64).reshape(len(points), -1)
+    moved = np.linalg.norm(np.diff(flat, axis=0), axis=1)
+    first, fifth, but_last = (gone(epochs, moved, part) for part in (0.1, 0.2, 0.9))
+    return moved, {
+        "first_tenth": first, "first_fifth": fifth, "last_to_first": (1 - but_last) / first,
+    }  # fmt: skip
+
+
+def apart(one: Any, other: Any) -> float:
+    """How distinct two arrays are: |a - b| / sqrt(|a|^2 + |b|^2). 0 where they are the same, 1
+    where they are orthogonal, sqrt 2 where they are opposite.
+
+    >>> apart([3.0, 0.0], [0.0, 4.0])
+    1.0
+    """
+    a, b = np.asarray(one, np.float64).ravel(), np.asarray(other, np.float64).ravel()
+    return float(np.linalg.norm(a - b) / np.sqrt(a @ a + b @ b))
+
+
+def saturated(gate: Any) -> float:
+    """The share of a gate's values, from 0 to 1, that are within 0.05 of 0 or 1.
+
+    >>> saturated([0.01, 0.5, 0.94, 0.96])
+    0.5
+    """
+    values = np.asarray(gate)
+    return float(((values < 0.05) | (values > 0.95)).mean())
+
+
+def breadth(states: Any) -> dict[str, Any]:
+    """How many units share the activity. states: (..., units).
+
+    Of each unit, "mean" |state| and its standard "deviation"; the participation ratio and Gini
+    index of each of these; "dimensions": the participation ratio of the variances of the principal
+    components.
+
+    >>> found = breadth(np.array([[1.0, 3.0], [-1.0, 3.0]]))
+    >>> found["of mean"], found["of deviation"], found["gini of mean"]
+    (1.6, 1.0, 0.25)
+    """
+    s = np.asarray(states, np.float64)
+    flat = s.reshape(-1, s.shape[-1])
+    mean, deviation = np.abs(flat).mean(axis=0), flat.std(axis=0)
+    values = np.linalg.svd(flat - flat.mean(axis=0), compute_uv=False)
+    return {
+        "mean": mean,
+        "deviation": deviation,
+        "of mean": participation(mean),
+        "of deviation": participation(deviation),
+        "gini of mean": gini(mean),
+        "gini of deviation": gini(deviation),
+        "dimensions": participation(values**2),
+    }
+
+
+def within_between(outputs: Any) -> float:
+    """The variance among outputs of one class over that between the classes' means, each summed
+    over the steps. outputs: (repetitions, classes, steps).
+
+    >>> within_between([[[1.0], [5.0]], [[3.0], [7.0]]])
+    0.25
+    """
+    out = np.asarray(outputs, np.float64)
+    return float(out.var(axis=0).mean(axis=0).sum() / out.mean(axis=0).var(axis=0).sum())
+
+
+def spectrum_match(output: Any, target: Any) -> list[float]:
+    """Pearson's correlation of the amplitude spectra, without the mean, of output and target,
+    both (C, T), for each class.
+
+    >>> target = np.sin(np.arange(40.0))[None]
+    >>> [round(r, 9) for r in spectrum_match(3 * np.roll(target, 2) - 1, np.roll(target, 2))]
+    [1.0]
+    """
+    pairs = zip(*(np.abs(np.fft.rfft(v, axis=1))[:, 1:] for v in (output, target)), strict=True)
+    return [float(np.corrcoef(a, b)[0, 1]) for a, b in pairs]
+
+
+def fast_power(output: Any, target: Any) -> float:
+    """The power of an output in the upper half of the frequencies over that of its target, both
+    (C, T), all classes together. 1 where it has all the detail of the target.
+
+    >>> step = np.arange(40)
+    >>> slow, fast = np.sin(0.1 * np.pi * step), np.sin(0.8 * np.pi * step)
+    >>> round(fast_power([3 * slow + fast / 2], [slow + fast]), 9)
+    0.25
+    """
+    powers = []
+    for values in (output, target):
+        spectrum = np.abs(np.fft.rfft(values, axis=1)) ** 2
+        powers.append(spectrum[:, np.fft.rfftfreq(np.shape(values)[1]) > 0.25].sum())
+    return float(powers[0] / powers[1])

@@ -34,6 +34,14 @@ def sign_flip_p(differences: Sequence[float] | Array, draws: int = 100_000, seed
     return float((1 + np.count_nonzero(np.abs(signs @ values) >= found)) / (1 + draws))
 
 
+_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+"""Quantiles 0.975 of Student's t with 1, 2, ... degrees of freedom; of more, the last."""
+
+
 @dataclass(frozen=True)
 class Paired:
     """a - b over pairs: mean and standard deviation, effect size d = mean/deviation (Cohen's d of
@@ -46,6 +54,18 @@ class Paired:
     p: float
     larger: int
     pairs: int
+
+    @property
+    def margin(self) -> float:
+        """Half the 95 % interval of the mean, by Student's t; nan of one pair.
+
+        >>> round(paired([1.0, 2.0, 3.0, 4.0, 5.0], [0.0] * 5).margin, 3)
+        1.963
+        """
+        if self.pairs < 2:
+            return float("nan")
+        t = _T[min(self.pairs - 1, len(_T)) - 1]
+        return t * self.deviation / float(np.sqrt(self.pairs))
 
     def __str__(self) -> str:
         return (

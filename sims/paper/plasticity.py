@@ -6,7 +6,8 @@ tasks in turn. Each writes a table of all its runs, RESULTS/e7_PART.json, from w
 and the data of the paper's Figure 8 are made. A run that the table has already is not repeated.
 
     python -m neuroflip.sims.paper.plasticity                    # all of it
-    python -m neuroflip.sims.paper.plasticity --quick --out /tmp/e7
+    python -m neuroflip.sims.paper.plasticity --quick --out tried
+    python -m neuroflip.sims.paper.plasticity --as-published     # the authors' own two rules
     python -m neuroflip.sims.paper.plasticity --show             # from the tables, nothing is run
 """
 
@@ -32,8 +33,9 @@ from neuroflip.sims.paper import plasticity_remapping as remapping
 from neuroflip.sims.paper import plasticity_signals as signals
 from neuroflip.sims.paper.drawing import Drawn, canvas
 from neuroflip.sims.paper.drawing import Job as DrawingJob
-from neuroflip.sims.paper.experiments import RESULTS
+from neuroflip.sims.paper.experiments import RESULTS, SEEDS
 from neuroflip.sims.paper.paired import Paired, paired
+from neuroflip.sims.paper.tables import rounded, write
 from neuroflip.simulation import versions
 
 Job = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
@@ -78,6 +80,21 @@ def _signal_jobs(seeds: int, config: signals.Config) -> Iterator[Job]:
             rate = factor * signals.RULES[name][1]
             for seed in range(min(seeds, 3)):
                 yield job(name, seed, mode="after_step", rate=rate)
+
+
+def _published(seeds: int, quick: bool) -> tuple[Any, Iterator[Job]]:
+    """The authors' rules with their settings, in a tenth of their epochs: both have collapsed long
+    before. Without a rule: `experiments`, learning_rules/exp_2 --as-published."""
+    config = signals.AS_PUBLISHED
+    config = replace(config, epochs=4 if quick else config.epochs // 10)
+
+    def jobs() -> Iterator[Job]:
+        for seed in SEEDS[: min(seeds, len(SEEDS))]:
+            for condition in signals.CONTROLS:
+                named = {"condition": condition, "seed": seed}
+                yield named, partial(signals.train, condition, seed=seed, config=config)
+
+    return config, jobs()
 
 
 def _association(seeds: int, quick: bool) -> tuple[Any, Iterator[Job]]:
@@ -132,6 +149,7 @@ PARTS: Mapping[str, Callable[[int, bool], tuple[Any, Iterator[Job]]]] = {
     "continual": _continual,
 }
 """By name: (seeds, quick) -> the configuration, and the runs."""
+_ALL = {**PARTS, "published": _published}
 
 
 def run(part: str, seeds: int = 10, quick: bool = False, out: str | Path = RESULTS) -> Path:
@@ -141,55 +159,36 @@ def run(part: str, seeds: int = 10, quick: bool = False, out: str | Path = RESUL
     that all works; its tables are named so and mean nothing else. Returns the table's path.
     ValueError for an unknown part.
     """
-    if part not in PARTS:
-        raise ValueError(f"unknown part {part!r}; {nearest(str(part), PARTS)}")
-    config, jobs = PARTS[part](seeds, quick)
+    if part not in _ALL:
+        raise ValueError(f"unknown part {part!r}; {nearest(str(part), _ALL)}")
+    config, jobs = _ALL[part](seeds, quick)
     path = Path(out) / f"e7_{part}{'_quick' * quick}.json"
-    table: dict[str, Any] = {"runs": []}
-    if path.exists():
-        table = files.read(path)
-    table = {
+    runs: list[dict[str, Any]] = files.read(path)["runs"] if path.exists() else []
+    head = {
         "experiment": f"E7, {part}",
-        "command": f"python -m neuroflip.sims.paper.plasticity {part}" + " --quick" * quick,
+        "command": "python -m neuroflip.sims.paper.plasticity "
+        + ("--as-published" if part == "published" else part)
+        + " --quick" * quick,
         "config": asdict(config),
         "versions": versions("torch"),
-        "runs": table["runs"],
     }
-    done = {json.dumps(found["job"], sort_keys=True) for found in table["runs"]}
+    done = {json.dumps(found["job"], sort_keys=True) for found in runs}
     todo = [(named, work) for named, work in jobs if json.dumps(named, sort_keys=True) not in done]
-    path.parent.mkdir(parents=True, exist_ok=True)
     for named, work in tqdm(todo, desc=part, disable=None):
         began = time.process_time()  # the machine may have other things to do
         found = work()
         seconds = round(time.process_time() - began, 2)
-        table["runs"].append({"job": named, **found, "cpu_seconds": seconds})
-        _write(path, table)
+        # Six digits: what is beyond depends on the machine
+        runs.append(rounded({"job": named, **found, "cpu_seconds": seconds}, 6))
+        write(path, head, runs)
     return path
-
-
-def _write(path: Path, table: Mapping[str, Any]) -> None:
-    """JSON with a line a run."""
-    head = {key: value for key, value in table.items() if key != "runs"}
-    runs = ",\n  ".join(json.dumps(_rounded(found)) for found in table["runs"])
-    text = json.dumps(head, indent=1)[:-2] + f',\n "runs": [\n  {runs}\n ]\n}}\n'
-    with files.replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _rounded(value: Any) -> Any:
-    """Six digits: what is beyond depends on the machine."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def read(part: str, results: str | Path = RESULTS) -> dict[str, Any]:
     """The table of a part: "config", "versions" and "runs". ValueError for an unknown part,
     FileNotFoundError where it has not been run."""
-    if part not in PARTS:
-        raise ValueError(f"unknown part {part!r}; {nearest(str(part), PARTS)}")
+    if part not in _ALL:
+        raise ValueError(f"unknown part {part!r}; {nearest(str(part), _ALL)}")
     return files.read(Path(results) / f"e7_{part}.json")
 
 
@@ -215,7 +214,7 @@ def summary(table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _measures(part: str, found: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, float]]]:
     """Names of conditions, and what is told of them."""
-    if part == "signals":
+    if part in ("signals", "published"):
         words = [found["condition"], found["mode"]]
         if found["rate"] is not None and found["rate"] != signals.RULES[found["condition"]][1]:
             words.append(f"rate {found['rate']:g}")
@@ -258,6 +257,7 @@ def _measures(part: str, found: Mapping[str, Any]) -> Iterator[tuple[str, dict[s
 
 def _baselines(part: str, name: str) -> tuple[str, ...]:
     return {
+        "published": (),
         "signals": ("plain", "frozen") if "replace" in name else ("plain",),
         "association": ("FlipFlop", "LSTM", "LSTM, large"),
         "remapping": (name.partition(",")[0] + ", none 0",),
@@ -331,7 +331,11 @@ def figure_8(job: DrawingJob) -> Drawn:
     finals.axhline(1, color="0.3", linewidth=1, linestyle=(0, (1, 1)), label="best constant")
     for axis in (panel, finals):
         axis.set_yscale("log")
-        axis.legend(frameon=False, fontsize=7, ncols=2)
+        axis.legend(
+            frameon=False, fontsize=8, ncols=5 if axis is panel else 3, loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+        )  # fmt: skip
+    panel.locator_params(axis="x", integer=True)
     panel.set_xlabel("epoch")
     panel.set_ylabel("training loss (mean squared error),\ngeometric mean over seeds")
     finals.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8)
@@ -351,12 +355,17 @@ def main(given: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seeds", type=int, default=10, help="how many (default: 10)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the tables")
+    parser.add_argument(
+        "--as-published", action="store_true", help="the authors' two rules with their settings"
+    )
     parser.add_argument("--show", action="store_true", help="print stored tables, run nothing")
     options = parser.parse_args(given)
-    parts = options.parts or list(PARTS)
-    for part in parts:
+    if options.as_published and options.parts:
+        parser.error("--as-published has no parts: it is of the authors' own task, the signals.")
+    for part in options.parts:
         if part not in PARTS:
             parser.error(f"unknown part {part!r}; {nearest(part, PARTS)}")
+    parts = ["published"] if options.as_published else options.parts or list(PARTS)
     torch.set_num_threads(1)  # arrays this small gain nothing from more
     for part in parts:
         if options.show:

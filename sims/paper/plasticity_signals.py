@@ -84,6 +84,11 @@ class Config:
     every: int = 40
     units: int = 64
     steps: int = 64
+    as_published: bool = False
+    """The curves of seed 42, a constant learning rate, gradients not clipped."""
+
+
+AS_PUBLISHED = Config(epochs=1000, learning_rate=1e-3, as_published=True)
 
 
 class _Synapses(nn.Module):
@@ -217,8 +222,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         given = replace(setting("learning_rules/exp_2"), steps=config.steps)
-        drawn = curves(given.curve, config.steps, seed=seed).t()
-        data, _ = experiment_data(given, seed)
+        drawn = curves(given.curve, config.steps, seed=42 if config.as_published else seed).t()
+        data, _ = experiment_data(given, seed, config.as_published)
         model = _Model(condition if condition in CONTROLS else "plain", config)
         listener = None
         if condition in RULES:
@@ -232,12 +237,16 @@ def train(
         optimizer = torch.optim.Adam(
             [p for p in model.parameters() if p.requires_grad], lr=config.learning_rate, fused=True
         )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
+        falls = [] if config.as_published else [
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
+        ]  # fmt: skip
+        clip = float("inf") if config.as_published else 1.0
         for _ in range(config.epochs):
             shuffled = torch.randperm(len(data.inputs), generator=order)
             batches = torch.split(shuffled, given.batch_size)
-            losses.append(_epoch(model, optimizer, listener, data, batches))
-            schedule.step()
+            losses.append(_epoch(model, optimizer, listener, data, batches, clip))
+            for schedule in falls:
+                schedule.step()
         found = _evaluated(model, drawn, given.floor)
     if listener is not None:
         listener.learner.remove()
@@ -261,6 +270,7 @@ def _epoch(
     listener: _Listener | None,
     data: Data,
     batches: Sequence[Tensor],
+    clip: float,
 ) -> float:
     """The mean loss."""
     losses = []
@@ -269,7 +279,7 @@ def _epoch(
         loss = nn.functional.mse_loss(said, data.targets[chosen, :, 0])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
         heard = listener is not None and listener.hear(torch.unique(data.inputs[chosen]))
         if listener is not None and heard and listener.merge == "gradient":
             listener.learner.step()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from neuroflip.sims.paper import report_claims as claims
 from neuroflip.sims.paper import report_experiments as experiments
+from neuroflip.sims.paper import report_inside as inside
+from neuroflip.sims.paper import report_mechanism as mechanism
 from neuroflip.sims.paper import report_plasticity as plasticity
 from neuroflip.sims.paper.experiments import RESULTS
 from neuroflip.sims.paper.items import FAILS, HOLDS, ITEMS, NEVER, NOT_RUN, Item
@@ -20,13 +22,15 @@ from neuroflip.sims.paper.report_tables import ENOUGH, Found, Tables, grid
 _SYSTEMS = (experiments.s2, experiments.s3, experiments.s4, plasticity.s11)
 _EXPERIMENTS = (
     experiments.e1, experiments.e2, experiments.e3, experiments.e4, experiments.e5, experiments.e6,
-    plasticity.e7, experiments.e14, experiments.e15, experiments.e16,
+    plasticity.e7, inside.e8, inside.e9, inside.e10, inside.e11, inside.e12, inside.e13,
+    experiments.e14, experiments.e15, experiments.e16,
 )  # fmt: skip
 _CLAIMS = (
     claims.c1, claims.c2, claims.c3, claims.c4, claims.c5, claims.c6, claims.c7, claims.c8,
-    claims.c9, plasticity.c10, plasticity.c11, plasticity.c12, claims.c20,
+    claims.c9, plasticity.c10, plasticity.c11, plasticity.c12, inside.c13, inside.c14, inside.c15,
+    inside.c16, inside.c17, claims.c19, claims.c20,
 )  # fmt: skip
-_WORK = (claims.w2, plasticity.w3, plasticity.w5, plasticity.w6)
+_WORK = (mechanism.w1, mechanism.w2, plasticity.w3, plasticity.w5, plasticity.w6)
 COMPUTED: Mapping[str, Callable[[Tables], Found]] = {
     f.__name__.upper(): f for f in _SYSTEMS + _EXPERIMENTS + _CLAIMS + _WORK
 }
@@ -54,6 +58,27 @@ that, the least p that they allow: 0.0625 with five.
 """
 
 
+_FIGURES = {
+    1: "E1", 2: "E2", 3: "E3", 4: "E3", 5: "E4", 6: "E5", 7: "E6", 8: "E7", 9: "E8", 10: "E9",
+    11: "E10", 12: "E11", 13: "E12",
+}  # fmt: skip
+"""By number of the paper's figures: the item whose numbers it shows."""
+
+
+def _figures() -> str:
+    titles = {item.number: item.title for item in ITEMS}
+    rows = [
+        [f"{number}", f"[{item}](#{item.lower()})", titles[item], f"`neuroflip fig {number}`"]
+        for number, item in _FIGURES.items()
+    ]
+    return (
+        "Every figure of the paper is drawn anew, by a command that writes a picture and a JSON of "
+        "every number in it, from the stored tables where they are whole; `neuroflip fig all "
+        "--quick` draws all with few epochs and seeds:"
+        + grid(["figure", "item", "", "command"], rows)
+    )
+
+
 def found(item: Item, tables: Tables) -> Found:
     """All that is said of an item."""
     computed = COMPUTED[item.number](tables) if item.number in COMPUTED else Found()
@@ -71,7 +96,7 @@ def page(tables: Tables | None = None) -> str:
     lines = [HEAD, grid(["item", "", "verdict"], [
         [f"[{i.number}](#{i.number.lower()})", i.title, each.verdict]
         for i, each in entries.items()
-    ])]  # fmt: skip
+    ]), _figures()]  # fmt: skip
     for item, each in entries.items():
         lines += [
             f'\n<a id="{item.number.lower()}"></a>\n\n## {item.number}. {item.title}\n',

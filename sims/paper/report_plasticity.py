@@ -93,10 +93,34 @@ def e7(tables: Tables) -> Found:
         + '"No worse than plain" is weak here. ' * (late > 0)
         + "The conditions hebbian and random stdp are the authors' two "
         "rules, in a tenth of the epochs. "
-        "Figure: `neuroflip fig 8`. Without a rule, with the authors' settings:"
+        "Figure: `neuroflip fig 8`."
+        + _as_published(tables)
+        + " Without a rule, with the authors' settings:"
         + losses(tables, ["learning_rules/exp_2"])
     )  # fmt: skip
     return Found(collapse(tables), told, c10(tables).verdict)
+
+
+def _as_published(tables: Tables) -> str:
+    """The authors' rules with the authors' settings, beside what they stored."""
+    command = "`python -m neuroflip.sims.paper.plasticity --as-published`"
+    table = tables.read("e7_published")
+    if not table:
+        return f" The authors' rules with their settings: {command}, not run yet."
+    theirs = tables.theirs["learning_rules/exp_2"]
+    rows = []
+    for name, stored in (("hebbian", "FlipFlop Hebbian"), ("random stdp", "FlipFlop STDP")):
+        runs = [run for run in table["runs"] if run["condition"] == name]
+        final = [run["losses"][-1] for run in runs]
+        constant = runs[0]["constant"]  # the same curves for all seeds
+        rows.append([name, len(runs), spread(final), f"{theirs[stored]['final_train']:.4g}",
+                     f"{constant:.4g}"])  # fmt: skip
+    head = ["rule", "seeds", "final training loss", "the authors'", "best constant"]
+    config = {k: v for k, v in table["config"].items() if k not in ("every", "as_published")}
+    return (
+        " The authors' rules with their settings and curves:" + grid(head, rows)
+        + config_of(config) + f"Command: {command}."
+    )  # fmt: skip
 
 
 def c10(tables: Tables) -> Found:

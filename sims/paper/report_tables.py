@@ -13,6 +13,8 @@ from neuroflip.sims.paper.items import FAILS, HOLDS, NOT_RUN
 from neuroflip.sims.paper.models import PUBLISHED
 from neuroflip.sims.paper.paired import Paired
 
+Runs = Sequence[Mapping[str, Any]]
+
 ENOUGH = 5
 """Seeds below which a result is called partial."""
 NEAR = 1.15
@@ -129,6 +131,22 @@ def judged(runs: Sequence[Mapping[str, Any]], true: Callable[[], bool]) -> str:
     return word if n >= ENOUGH else partial(f"{n} seeds; so far it {word}")
 
 
+def first_other(words: Iterable[str]) -> str:
+    """The first verdict that is not that it holds, or that it does."""
+    return next((word for word in words if word != HOLDS), HOLDS)
+
+
+def both(one: str, word: str, other: str, second: str) -> str:
+    """The verdict on a claim of two parts, from those on the parts and their names."""
+    if NOT_RUN in (word, second):
+        return NOT_RUN
+    if word.startswith(NOT_RUN) or second.startswith(NOT_RUN):
+        short = [w.removeprefix(f"{NOT_RUN} (partial: ").rstrip(")") for w in (word, second)]
+        return partial(f"{one}: {short[0]}; {other}: {short[1]}")
+    total = said(word.startswith(HOLDS) and second.startswith(HOLDS))
+    return f"{total} ({one}: {word}; {other}: {second})"
+
+
 def lowest(tables: Mapping[str, Any], key: str, model: str = "FlipFlop") -> str:
     """In how many of the authors' experiments a model has the lowest value."""
     wins = sum(
@@ -170,16 +188,22 @@ def losses(tables: Tables, names: Sequence[str]) -> str:
                         len(own), spread(own), *beside,
                         spread(of_model(runs, model, "ratio"), 3),
                         spread(of_model(runs, model, "best_ratio"), 3),
+                        spread(of_model(runs, model, "train", "largest_rise"), 2),
+                        spread(of_model(runs, model, "train", "roughness"), 2),
                     ]
                 )  # fmt: skip
     head = [
         "experiment", "mode", "model", "seeds", "final training loss", "the authors'",
-        "within our range", "final/floor", "best/floor",
+        "within our range", "final/floor", "best/floor", "largest rise", "roughness",
     ]  # fmt: skip
     told = ""
     if rows:
-        told = grid(head, rows) + "Floor: the variance of the noise; the last two columns are of "
-        told += "the validation loss. " + "; ".join(dict.fromkeys(configs)) + ". "
+        told = (
+            grid(head, rows) + "Floor: the variance of the noise, over which the validation loss "
+        )
+        told += "is told; rise, from one epoch to the next, and roughness, the standard deviation "
+        told += "of such changes in the second half, are of the training loss. "
+        told += "; ".join(dict.fromkeys(configs)) + ". "
     folder = names[0].split("/")[0] if len(names) > 1 else names[0]
     return (
         f"{told}Run so far: {done['sound']} of {len(names)} in the sound mode, {done['published']} "

@@ -9,7 +9,8 @@ more. How its gates begin decides what it learns, so there are two starts of eac
 """
 
 import argparse
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from neuroflip.errors import nearest
 from neuroflip.sims.paper.experiments import RESULTS, SEEDS
 from neuroflip.sims.paper.harness import Data, Training, train
 from neuroflip.sims.paper.models import Sequential
+from neuroflip.sims.paper.tables import Told, grow
 from neuroflip.simulation import versions
 from neuroflip.tasks.signals import recall
 
@@ -129,29 +131,29 @@ def main(given: Sequence[str] | None = None) -> None:
     options = parser.parse_args(given)
     torch.set_num_threads(1)  # arrays this small gain nothing from more
     path = Path(options.out) / "retention.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     kept = files.read(path) if path.exists() else {"epochs": options.epochs, "runs": []}
     if kept["epochs"] != options.epochs:
         parser.error(f"{path} is of {kept['epochs']} epochs; choose another --out or delete it.")
-    runs: list[dict[str, Any]] = kept["runs"]
-    done = {(found["model"], found["seed"]) for found in runs}
+    done = {(found["model"], found["seed"]) for found in kept["runs"]}
     print(f"share right with {DISTRACTORS} distractors of strength {STRENGTHS}; {COUNTS} of 1")
-    for seed in SEEDS[: options.seeds]:
-        for model in MODELS:
-            if (model, seed) in done:
-                continue
-            runs.append(retention(model, seed, options.epochs))
-            shown = "  ".join(
-                " ".join(f"{share:.3f}" for share in runs[-1][which])
-                for which in ("strength", "count")
-            )
-            print(f"{seed:<4}{model:<26}{shown}", flush=True)
-            table = {
-                "steps": STEPS, "distractors": DISTRACTORS, "strengths": STRENGTHS,
-                "counts": COUNTS, "epochs": options.epochs, "versions": versions("torch"),
-                "runs": runs,
-            }  # fmt: skip
-            files.write(path, table)
+    head = {
+        "steps": STEPS, "distractors": DISTRACTORS, "strengths": STRENGTHS, "counts": COUNTS,
+        "epochs": options.epochs, "versions": versions("torch"),
+    }  # fmt: skip
+    todo = [
+        job for job in itertools.product(SEEDS[: options.seeds], MODELS) if job[::-1] not in done
+    ]
+    grow(path, head, _each(todo, options.epochs), kept["runs"])
+
+
+def _each(todo: Iterable[tuple[int, str]], epochs: int) -> Iterator[Told]:
+    """Every run, and what is printed of it."""
+    for seed, model in todo:
+        found = retention(model, seed, epochs)
+        shown = "  ".join(
+            " ".join(f"{share:.3f}" for share in found[which]) for which in ("strength", "count")
+        )
+        yield found, f"{seed:<4}{model:<26}{shown}"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ IMDB itself.
 
     python -m neuroflip.sims.paper.sentiment
     python -m neuroflip.sims.paper.sentiment --as-published --imdb aclImdb --runs runs/imdb
+    python -m neuroflip.sims.paper.sentiment --sizes smaller_params_1
 
 The sentences are shuffled and cut into five; seed s is tested on the s-th fifth. A tenth of the
 others says at which epoch to stop.
@@ -16,7 +17,7 @@ import argparse
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,12 @@ from neuroflip.sims.paper.classification import (
     learn,
     logistic,
     summary,
-    write,
 )
 from neuroflip.sims.paper.drawing import Drawn, Job
+from neuroflip.sims.paper.experiments import STORED
 from neuroflip.sims.paper.harness import Data, Training
 from neuroflip.sims.paper.models import PUBLISHED, recurrent
+from neuroflip.sims.paper.tables import write
 
 FOLDS = 5
 
@@ -75,6 +77,23 @@ AS_PUBLISHED = Setting(
     clip_norm=None,
 )  # fmt: skip
 """The authors' sizes and rates: 20,000 words, 200 a text, embedding 32, hidden 100."""
+ORIGINAL = "original_hyperparameters"
+"""The name of those sizes among the authors' four."""
+
+
+def sizes() -> dict[str, dict[str, int]]:
+    """The authors' four sizes of net and text (E16), by the names of their folders.
+
+    >>> sizes()["smaller_params_1"]
+    {'words': 20000, 'length': 128, 'embedding': 32, 'hidden': 48}
+    """
+    theirs = {"words": "vocab_size", "length": "max_length", "embedding": "embedding_dim",
+              "hidden": "hidden_size"}  # fmt: skip
+    return {
+        name.partition("/")[2]: {ours: each["config"][key] for ours, key in theirs.items()}
+        for name, each in files.read(STORED)["experiments"].items()
+        if name.startswith("sent_analysis/")
+    }
 
 
 def parts(reviews: Reviews, seed: int) -> tuple[Index, Index, Index]:
@@ -253,8 +272,12 @@ def _figure(name: str, label: str) -> Any:
                 np.mean(best), color="0.3", linewidth=1, linestyle=(0, (1, 1)), label="bag of words"
             )
             numbers["bag of words, test"] = best
-        panel.legend(frameon=False)
-        panel.set_title("Sentences of film reviews, in place of IMDB", fontsize=10)
+        sheet.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+        folds = len({run["seed"] for run in found["runs"]})
+        panel.set_title(
+            f"Sentences of film reviews, in place of IMDB\nmean and range of {folds} folds",
+            fontsize=10,
+        )
         return sheet, {"data": found["data"], "models": numbers}
 
     return figure
@@ -270,6 +293,7 @@ def main(given: Sequence[str] | None = None) -> None:
     """Train all models and seeds, and write the table; what is finished is not repeated."""
     parser = argparse.ArgumentParser(description="Sentiment of film reviews, E3 of the paper.")
     parser.add_argument("--as-published", action="store_true", help="with the authors' settings")
+    parser.add_argument("--sizes", choices=sizes(), default=ORIGINAL, help="of net and text (E16)")
     parser.add_argument("--imdb", help="folder aclImdb or file imdb.npz, instead of the sentences")
     parser.add_argument("--models", default=",".join(PUBLISHED), help="separated by commas")
     parser.add_argument("--seeds", type=int, default=FOLDS)
@@ -277,7 +301,9 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", help="the table, a .json file; by default among the results")
     options = parser.parse_args(given)
     which = AS_PUBLISHED if options.as_published else SOUND
+    which = replace(which, **sizes()[options.sizes])
     name = "imdb" if options.imdb else "snippets"
+    name += f"-{options.sizes}" * (options.sizes != ORIGINAL)
     mode = "-as-published" if options.as_published else ""
     out = Path(options.out or RESULTS / f"sentiment-{name}{mode}.json")
     reviews, tested = load_imdb(options.imdb) if options.imdb else (load_review_snippets(), None)

@@ -81,6 +81,7 @@ def _projection(draw, rng, pre, post, sizes, dt, name):
             a_minus=draw(st.sampled_from([0.0105, 0.4])),
             mu_plus=draw(st.sampled_from([0.0, 0.4, 1.0])),
             mu_minus=draw(st.sampled_from([0.0, 0.4, 1.0])),
+            base_plus=draw(st.sampled_from(["room", "weight"])),
             w_max=scale,
         )
         weight[: synapses // 3] = scale  # some start at a bound

@@ -11,7 +11,8 @@ from neuroflip import rules
 from neuroflip.engines import numba as engine
 from neuroflip.engines.job import Job
 from neuroflip.engines.plan import make_plan
-from neuroflip.units import ms, mV
+from neuroflip.inputs import Drive
+from neuroflip.units import ms, mV, nA, pA
 
 DT = 0.1 * ms
 
@@ -54,7 +55,7 @@ def test_postsynaptic_spikes_wait_for_a_silent_synapse_however_many_they_are() -
     recorded = nf.simulate(circuit, inputs, duration=1.0, record="in->A", record_every=50 * ms)
     plain = nf.simulate(circuit, inputs, duration=1.0)
     post = [np.rint(train / DT).astype(int).tolist() for train in plain.trains("A")]
-    assert len(post[0]) == 120 > 3 * engine._EVENTS
+    assert len(post[0]) == 120 > 3 * engine._EVENTS[1]
     pre = [np.rint(np.array(train) / DT).astype(int).tolist() for train in inputs["in"]]
     expected = np.array([[by_hand(rule, a, b, 0.3 * mV) for b in post] for a in pre])
     assert np.abs(expected - 0.3 * mV).min() > 1e-3 * mV
@@ -102,24 +103,30 @@ def _bytes_a_synapse(arrays: Any, synapses: int) -> float:
     return sum(v.nbytes for v in kept) / synapses
 
 
-def test_memory_of_a_synapse() -> None:
-    """24 bytes for a plastic one with a delay of its own, 12 for a static one with a common one."""
+@pytest.mark.parametrize(
+    ("rule", "most"),
+    [(rules.PairSTDP(w_max=2e-12), 16), (rules.FroemkeDanSTDP(w_max=2e-12), 16),
+     (rules.ClopathSTDP(w_max=2e-12), 24)],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_memory_of_a_synapse(rule: Any, most: int) -> None:
+    """24 bytes at most for a plastic one with a delay of its own, 12 for a static one with a
+    common delay."""
     delay = np.random.default_rng(0).integers(1, 6, (200, 300)) * ms
     circuit = nf.Circuit(
         "many",
-        [nf.Population("A", nf.LIF(), size=200), nf.Population("B", nf.LIF(), size=300)],
+        [nf.Population("A", nf.LIF(), size=200), nf.Population("B", nf.FilteredLIF(), size=300)],
         [
-            nf.Projection("A", "B", 1e-12, "excitatory", axonal_delay=delay,
-                          rule=rules.PairSTDP(w_max=2e-12)),
+            nf.Projection("A", "B", 1e-12, axonal_delay=delay, rule=rule),
             nf.Projection("B", "A", 1e-12, "inhibitory", axonal_delay=1 * ms),
         ],
     )  # fmt: skip
-    job = Job(circuit, [], 1, DT, (), (), 1)
+    job = Job(circuit, [Drive({}, {}, {})], 1, DT, (), (), 1)
     shared = engine._Shared(make_plan(circuit, DT), job)
     [plastic] = shared.plastic
     kept = [*vars(plastic).values(), *plastic.arguments([{}], [], np.zeros((1, 0)))]
     unique = {id(v): v for v in kept}.values()
-    assert _bytes_a_synapse(unique, 60_000) <= 24
+    assert _bytes_a_synapse(unique, 60_000) <= most
     assert _bytes_a_synapse(shared.groups[0].static, 60_000) <= 12
 
 
@@ -128,3 +135,77 @@ def test_a_delay_of_too_many_steps_is_refused() -> None:
     loop = nf.Projection("A", "A", 1 * mV, axonal_delay=3e5)
     with pytest.raises(ValueError, match=r"axonal_delay must be below 2\*\*31 steps"):
         nf.simulate(nf.Circuit("late", cells, [loop]), duration=1 * ms)
+
+
+def _noisy_and_plastic() -> nf.Circuit:
+    cells = [
+        nf.Population("A", nf.LIF(drive=250 * pA), size=20),
+        nf.Population("B", nf.FilteredLIF(drive=180 * pA), size=15),
+    ]
+    projections = [
+        nf.Projection("in", "A", 0.4 * nA, "excitatory"),
+        nf.Projection("A", "B", 1 * mV, axonal_delay=1 * ms, rule=rules.PairSTDP(w_max=2 * mV)),
+        nf.Projection("B", "A", 0.2 * nA, "inhibitory", dendritic_delay=2 * ms),
+        nf.Projection("A", "B", 0.5 * mV, name="slow", rule=rules.ClopathSTDP(w_max=1 * mV)),
+    ]
+    inputs = [nf.PoissonInput("in", 30.0, size=10), nf.NoiseInput("noise", "A", 1 * mV)]
+    return nf.Circuit("noisy", cells, projections, inputs)
+
+
+def test_single_precision_agrees_to_its_digits() -> None:
+    """Until spikes differ by a step, seven digits less what accumulates."""
+    circuit, options = _noisy_and_plastic(), {"duration": 100 * ms, "trials": 2}
+    record = ["v", "A->B"]
+    double = nf.simulate(circuit, record=record, **options)
+    single = nf.simulate(circuit, record=record, dtype="float32", **options)
+    for name in double.spikes:
+        assert double.spikes[name].size > 50
+        np.testing.assert_array_equal(single.spikes[name], double.spikes[name])
+    for name, trace in double.traces.items():
+        scale = np.abs(trace).max()
+        assert 1e-9 < np.abs(single.traces[name] - trace).max() / scale < 1e-5
+    for name, weights in double.weights.items():
+        np.testing.assert_allclose(single.weights[name], weights, rtol=1e-5, atol=1e-9)
+
+
+def test_single_precision_takes_half_the_memory() -> None:
+    circuit = _noisy_and_plastic()
+    job = Job(circuit, [Drive({}, {}, {})], 1, DT, (), (), 1)
+    plan = make_plan(circuit, DT)
+
+    def real(kind: type) -> int:
+        parts = [p for p in engine._Shared(plan, job, kind).plastic]
+        return sum(a.nbytes for p in parts for a in vars(p).values()
+                   if isinstance(a, np.ndarray) and a.dtype == kind)  # fmt: skip
+
+    assert 2 * real(np.float32) == real(np.float64)
+
+
+def test_an_unknown_dtype_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown dtype 'float23'; did you mean 'float32'"):
+        nf.simulate(_noisy_and_plastic(), duration=1 * ms, dtype="float23")
+
+
+def test_waves_may_lie_in_memory_in_any_order() -> None:
+    cells = [nf.Population("A", nf.LIF(), size=3)]
+    rule = rules.RewardSTDP(w_max=1 * nA)
+    circuit = nf.Circuit(
+        "waves", cells, [nf.Projection("in", "A", 0.5 * nA, "excitatory", rule=rule)],
+        [nf.SpikeInput("in"), nf.CurrentInput("I", "A"), nf.SignalInput("reward")],
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    wave, reward = rng.normal(250 * pA, 50 * pA, (500, 3)), rng.normal(size=(500, 3))
+
+    def run(order: str) -> nf.Recording:
+        given = {"I": np.array(wave, order=order), "reward": np.array(reward, order=order)}
+        return nf.simulate(circuit, given | {"in": [0.01, 0.02]}, duration=50 * ms)
+
+    rows, columns = run("C"), run("F")
+    assert rows.spikes["A"].size > 3
+    np.testing.assert_array_equal(columns.spikes["A"], rows.spikes["A"])
+    np.testing.assert_array_equal(columns.weights["in->A"], rows.weights["in->A"])
+    level = nf.simulate(
+        circuit, {"I": np.broadcast_to(wave[0], (500, 3)), "in": []}, duration=50 * ms
+    )
+    held = nf.simulate(circuit, {"I": np.tile(wave[0], (500, 1)), "in": []}, duration=50 * ms)
+    np.testing.assert_array_equal(level.spikes["A"], held.spikes["A"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import neuroflip as nf
-from neuroflip.engines.torch import Unrolled, unroll
+from neuroflip.engines.unroll import Unrolled, unroll
 from neuroflip.units import mV, nA
 
 DT = 1e-3

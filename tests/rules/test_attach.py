@@ -454,6 +454,47 @@ def test_steps_of_the_flipflop_layer(weight: str) -> None:
     close(learner.change, expected.detach())
 
 
+@pytest.mark.parametrize("merge", ["after_step", "gradient", "replace"])
+def test_a_diagonal_recurrence_is_a_synapse_onto_each_gate(merge: str) -> None:
+    """Oja's rule by hand, of the state before a step and the gate in it; weights of two samples."""
+    torch.manual_seed(0)  # some random layers hardly move
+    layer = nf.FlipFlop(3, 4, num_layers=2, recurrence="diagonal", dtype=F64)
+    x = torch.randn(9, 2, 3, dtype=F64)
+    weight = layer.weight_hh_l1.detach().clone()
+    learner = rules.attach(layer, Oja(rate=0.1), weight="weight_hh_l1", merge=merge)
+    layer(x)
+    h = torch.zeros(2, 4, dtype=F64)
+    below, w = layer._one(x, h, 0, 0, False)[0].detach(), weight.clone()
+    bias = sum(p for name, p in layer.named_parameters() if "bias" in name and name.endswith("l1"))
+    for now in below:
+        z = now @ layer.weight_ih_l1.t() + bias + weight * h.repeat(1, 2)
+        gates = torch.sigmoid(z).detach()
+        w = w + 0.1 * (gates * (h.repeat(1, 2) - gates * w)).mean(0)
+        j, k = gates.chunk(2, dim=1)
+        h = j * (1 - h) + (1 - k) * h
+    close(learner.change, w - weight)
+    assert learner.weight.shape == (8,) and learner.change.abs().max() > 1e-5
+    learner.step()
+    close(layer.weight_hh_l1.detach(), weight if merge == "gradient" else w)
+    if merge == "gradient":
+        close(layer.weight_hh_l1.grad, weight - w)
+
+
+def test_a_diagonal_recurrence_keeps_weights_of_each_sample() -> None:
+    layer = nf.FlipFlop(3, 4, recurrence="diagonal", dtype=F64)
+    x = torch.randn(6, 2, 3, dtype=F64)
+    both = rules.attach(layer, Oja(rate=0.1), weight="weight_hh_l0", reduction="none")
+    layer(x)
+    each = both.change
+    both.remove()
+    for i in range(2):
+        learner = rules.attach(layer, Oja(rate=0.1), weight="weight_hh_l0")
+        layer(x[:, i : i + 1])
+        close(each[i], learner.change)
+        learner.remove()
+    assert each.shape == (2, 8)
+
+
 # Next to backprop
 
 
@@ -740,8 +781,11 @@ def test_what_attach_refuses() -> None:
     refuse(ValueError, "dt must be above 0 s", layer, stdp, dt=0)
     refuse(ValueError, "mask must be a tensor of shape", layer, stdp, mask=torch.ones(5, 4))
     refuse(ValueError, "mask must hold 0 and 1 only", layer, stdp, mask=torch.full((4, 5), 0.5))
-    refuse(ValueError, "has shape \\(2,\\)", nf.FlipFlop(1, 1, recurrence="diagonal"), Oja(),
-           weight="weight_hh_l0")  # fmt: skip
+    diagonal = nf.FlipFlop(1, 1, recurrence="diagonal")
+    refuse(ValueError, "has shape \\(2,\\)", diagonal, Oja(), weight="bias_ih_l0")
+    refuse(ValueError, "needs a dense layer", diagonal, rules.RLS(), weight="weight_hh_l0")
+    refuse(ValueError, "one synapse for each gate", diagonal, Oja(), weight="weight_hh_l0",
+           mask=torch.ones(2))  # fmt: skip
     refuse(ValueError, "does not show its activity", nn.LSTM(2, 3), Oja(), weight="weight_ih_l0")
     refuse(ValueError, "does not run in time", nf.FlipFlop(1, 1, bidirectional=True), Oja(),
            weight="weight_ih_l0_reverse")  # fmt: skip
@@ -857,3 +901,23 @@ def test_importing_rules_does_not_import_torch() -> None:
 
     code = "import sys, neuroflip.rules as r; assert 'torch' not in sys.modules; r.attach"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_refused_step_leaves_the_series_of_signals_where_it_is() -> None:
+    layer = nn.Linear(3, 2, bias=False)
+    nn.init.constant_(layer.weight, 0.5)
+    learner = rules.attach(layer, rules.RewardSTDP(), post=nn.Identity())
+    learner.signals.series("reward", [1.0, 2.0])
+    x, y = torch.ones(1, 3), torch.ones(1, 2)
+    layer(x)
+    learner.post(y)  # type: ignore[misc]
+    assert learner.signals["reward"] == 1
+    for wrong, error in ((0.5, ValueError), (float("nan"), FloatingPointError)):
+        layer(x)
+        with pytest.raises(error):
+            learner.post(y * wrong)  # type: ignore[misc]
+        assert learner.signals["reward"] == 1
+    for reward in (2, 0):
+        layer(x)
+        learner.post(y)  # type: ignore[misc]
+        assert learner.signals["reward"] == reward

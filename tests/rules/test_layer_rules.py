@@ -360,6 +360,65 @@ def test_flipflop_eprop_is_backpropagation_through_time(recurrence: str, gate: s
     assert exact.abs().max() > 0.1
 
 
+def test_a_series_of_signals_is_a_signal_set_before_each_step() -> None:
+    """E-prop in one call of a layer, whose signal is the derivative of the step before."""
+    torch.manual_seed(5)
+    steps, batch, units = 12, 3, 4
+    layer = nf.FlipFlop(2, units, recurrence="none", dtype=F64)
+    x = torch.randn(steps, batch, 2, dtype=F64)
+    by_state = torch.randn(steps, batch, units, dtype=F64)
+    (layer(x)[0] * by_state).sum().backward()
+    exact = layer.weight_ih_l0.grad.clone()
+    layer.weight_ih_l0.grad = None
+    learner = attach(
+        layer, FlipFlopEProp(rate=1.0), weight="weight_ih_l0", merge="gradient", reduction="sum"
+    )
+    late = torch.cat([torch.zeros(1, batch, units, dtype=F64), by_state])
+    learner.signals.series("learning_signal", late.repeat(1, 1, 2))
+    with torch.no_grad():
+        layer(torch.cat([x, x[:1]]))  # one step more takes the last value
+    learner.step()
+    assert (layer.weight_ih_l0.grad - exact).abs().max() < 1e-12 * exact.abs().max()
+    assert exact.abs().max() > 0.1
+
+
+def test_what_a_series_does() -> None:
+    """One value a step, then 0; setting the signal ends it; reset() too; a swap keeps it."""
+    layer, post = linear(2, 2), nn.Identity()
+    learner = attach(layer, PES(rate=1.0), post=post, reduction="sum")
+    one = torch.ones(1, 2, dtype=F64)
+
+    def errors(count: int) -> list[float]:
+        found = []
+        for _ in range(count):
+            before = learner.weight[0, 0]
+            layer(one)
+            post(one)
+            found.append(round(float(before - learner.weight[0, 0]), 12))
+        return found
+
+    learner.signals.series("error", [1.0, -2.0, 0.5])
+    assert errors(5) == [1.0, -2.0, 0.5, 0.0, 0.0]
+    learner.signals.series("error", torch.tensor([[3.0], [4.0], [5.0]]))
+    assert errors(1) == [3.0]
+    learner.swap(PES(rate=2.0))
+    assert errors(1) == [8.0]
+    learner.signals["error"] = 7.0
+    assert errors(2) == [14.0, 14.0]
+    learner.signals.series("error", [[[1.0, 9.0]], [[2.0, 9.0]]])
+    assert errors(1) == [2.0]
+    learner.reset()
+    assert errors(1) == [0.0]
+    with pytest.raises(
+        ValueError, match=r"a series of 'error' must have shape \(T,\), .* got \(\)"
+    ):
+        learner.signals.series("error", 1.0)
+    with pytest.raises(KeyError, match="no signal 'eror'; did you mean 'error'"):
+        learner.signals.series("eror", [1.0])
+    with pytest.raises(FloatingPointError, match="signal 'error' must be finite"):
+        learner.signals.series("error", [1.0, math.nan])
+
+
 def test_flipflop_eprop_of_one_step_by_hand() -> None:
     """From h = 0, one step: e_J = J (1 - J) x and e_K = 0."""
     cell = nf.FlipFlopCell(2, 3, dtype=F64)
@@ -391,6 +450,13 @@ def test_layer_rules_are_refused_by_circuits(rule: Rule, why: str) -> None:
             [nf.Projection("in", "out", 0.5, rule=rule)], [nf.SpikeInput("in")],
         )  # fmt: skip
         nf.simulate(circuit, {"in": [0.0]}, duration=0.01)
+
+
+def test_gates_come_in_pairs() -> None:
+    layer = torch.nn.Linear(2, 3)
+    attach(layer, FlipFlopEProp())
+    with pytest.raises(ValueError, match=r"the gates \[J; K\] of .*neurons, .* got 3 outputs"):
+        layer(torch.ones(1, 2))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,9 @@ def nest(pre: Array, post: Array, w: Array, dt: float, kind: str, p: dict[str, f
                     x *= (
                         1.0 if kind in ("stdp_nn_symm_synapse", "stdp_nn_restr_synapse") else k_plus
                     )
+                    if kind == "stdp_pl_synapse_hom":
+                        w[i, j] += p["lambda_"] * w[i, j] ** p["mu"] * x
+                        continue
                     norm = w[i, j] / p["Wmax"]
                     norm += p["lambda_"] * (1 - norm) ** p["mu_plus"] * x
                     w[i, j] = min(norm, 1.0) * p["Wmax"]
@@ -83,11 +86,14 @@ def nest(pre: Array, post: Array, w: Array, dt: float, kind: str, p: dict[str, f
             before = [q for q in posts if q < t]
             if kind == "stdp_nn_restr_synapse" and not history:
                 before = []
-            sums = before if kind == "stdp_synapse" else before[-1:]
+            sums = before if kind in ("stdp_synapse", "stdp_pl_synapse_hom") else before[-1:]
             y = math.fsum(math.exp((q - t) * dt / p["tau_minus"]) for q in sums)
-            norm = w[i, j] / p["Wmax"]
-            norm -= p["alpha"] * p["lambda_"] * norm ** p["mu_minus"] * y
-            w[i, j] = max(norm, 0.0) * p["Wmax"]
+            if kind == "stdp_pl_synapse_hom":
+                w[i, j] = max(w[i, j] - p["alpha"] * p["lambda_"] * w[i, j] * y, 0.0)
+            else:
+                norm = w[i, j] / p["Wmax"]
+                norm -= p["alpha"] * p["lambda_"] * norm ** p["mu_minus"] * y
+                w[i, j] = max(norm, 0.0) * p["Wmax"]
             k_plus = 1 + (
                 k_plus * math.exp((last - t) * dt / p["tau_plus"]) if last is not None else 0
             )
@@ -108,6 +114,23 @@ def test_nest(kind: str, mu: float) -> None:
     found = learned(rule, pre, post, weight, 1 * ms)
     assert np.abs(found - nest(pre, post, weight, 1 * ms, kind, p)).max() < 1e-11
     assert rule.sends == "after"
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.2])
+def test_nest_power_law(alpha: float) -> None:
+    """stdp_pl_synapse_hom, whose unit of weight is 1 pA; then the same with weights in amperes."""
+    kind = "stdp_pl_synapse_hom"
+    p = {"tau_plus": 9 * ms, "tau_minus": 14 * ms, "lambda_": 0.2, "alpha": alpha, "mu": 0.4}
+    pre, post = spikes(1)
+    weight = start(0.0, 50.0)
+    wanted = nest(pre, post, weight, 1 * ms, kind, p)
+    assert np.abs(wanted - weight).max() > 3 and wanted.max() < 90
+    rule = PairSTDP.like("nest", synapse_model=kind, **p)
+    found = learned(rule, pre, post, weight, 1 * ms)
+    assert np.abs(found - wanted).max() < 1e-11
+    rule = PairSTDP.like("nest", synapse_model=kind, **p, w0=1e-12, Wmax=300e-12)
+    found = learned(rule, pre, post, weight * 1e-12, 1 * ms)
+    assert np.abs(found - wanted * 1e-12).max() < 1e-23
 
 
 def test_nest_restricted_pairing() -> None:
@@ -361,6 +384,18 @@ def test_one_coincidence_tells_the_conventions_apart() -> None:
     [
         ("snntroch", {}, ValueError, "unknown peer 'snntroch'; did you mean 'snntorch'?"),
         ("nest", {"lambda": 0.1}, TypeError, "has no parameter 'lambda'; did you mean 'lambda_'?"),
+        (
+            "nest",
+            {"synapse_model": "stdp_pl_synapse_hom", "mu_plus": 0.4},
+            TypeError,
+            "nest has no parameter 'mu_plus'; did you mean 'tau_plus'?",
+        ),
+        (
+            "nest",
+            {"synapse_model": "stdp_pl_synapse_hom", "Wmax": 0.0},
+            ValueError,
+            "w0 and Wmax must be above 0; got 1.0 and 0.0",
+        ),
         ("nest", {"synapse_model": "stdp_nn"}, ValueError, "unknown synapse_model 'stdp_nn'"),
         ("genn", {"tauplus": 0.1}, TypeError, "did you mean 'tauPlus'?"),
         ("snntorch", {"tau_pre": 1.0}, ValueError, "tau_pre must be above one step"),

@@ -73,7 +73,8 @@ def expected(rule: PairSTDP, w: float, pre: Train, post: Train, dt: float = DT) 
 
     def up(weight: float, partners: Train, k: int) -> float:
         x = math.fsum(math.exp(-(k - p) * dt / rule.tau_plus) for p in partners)
-        return rule.a_plus * span * ((rule.w_max - weight) / span) ** rule.mu_plus * x
+        base = rule.w_max - weight if rule.base_plus == "room" else weight - rule.w_min
+        return rule.a_plus * span * (base / span) ** rule.mu_plus * x
 
     def down(weight: float, partners: Train, k: int) -> float:
         y = math.fsum(math.exp(-(k - q) * dt / rule.tau_minus) for q in partners)
@@ -150,17 +151,24 @@ RULE = PairSTDP(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("mu", [0.0, 0.7])
+@pytest.mark.parametrize(("mu", "base"), [(0.0, "room"), (0.7, "room"), (0.7, "weight")])
 @pytest.mark.parametrize("pairing", PAIRINGS)
-def test_every_option_against_its_definition(pairing: str, mu: float) -> None:
+def test_every_option_against_its_definition(pairing: str, mu: float, base: str) -> None:
     """Additive steps so large that weights hit both bounds, and weight dependence."""
     pre, post, weight = cases(np.random.default_rng(3))
     options = list(itertools.product(COINCIDENCES, ORDERS))
     large = 0.2 if mu == 0 else 0.06
     rules = [
         dataclasses.replace(
-            RULE, pairing=pairing, coincidence=c, order=o, mu_plus=mu, mu_minus=mu, a_plus=large
-        )
+            RULE,
+            pairing=pairing,
+            coincidence=c,
+            order=o,
+            mu_plus=mu,
+            mu_minus=mu,
+            a_plus=large,
+            base_plus=base,
+        )  # fmt: skip
         for c, o in options
     ]
     made, inputs = circuit(rules, pre, post, weight)
@@ -178,10 +186,11 @@ def test_every_option_against_its_definition(pairing: str, mu: float) -> None:
 
 
 CHOSEN = [
-    ("all", "depress", "post", "after"),
-    ("nearest", "cancel", "together", "before"),
-    ("presynaptic", "none", "post", "after"),
-    ("restricted", "both", "pre", "after"),
+    ("all", "depress", "post", "after", "room"),
+    ("nearest", "cancel", "together", "before", "weight"),
+    ("presynaptic", "none", "post", "after", "room"),
+    ("restricted", "both", "pre", "after", "weight"),
+    ("all", "potentiate", "pre", "before", "weight"),
 ]
 
 
@@ -193,8 +202,8 @@ def test_all_engines_agree_with_delays() -> None:
     n = len(pre)
     axonal, dendritic = rng.integers(0, 9, n), rng.integers(0, 9, n)
     rules = [
-        dataclasses.replace(RULE, pairing=p, coincidence=c, order=o, sends=s)
-        for p, c, o, s in CHOSEN
+        dataclasses.replace(RULE, pairing=p, coincidence=c, order=o, sends=s, base_plus=b)
+        for p, c, o, s, b in CHOSEN
     ]
     made, inputs = circuit(
         rules, pre, post, weight, axonal_delay=axonal * DT, dendritic_delay=dendritic * DT
@@ -225,8 +234,8 @@ def test_what_is_sent() -> None:
 
 @pytest.mark.parametrize("coincidence", COINCIDENCES)
 def test_the_window_says_what_a_coincidence_does(coincidence: str) -> None:
-    for order in ORDERS:
-        rule = dataclasses.replace(RULE, coincidence=coincidence, order=order)
+    for order, base in itertools.product(ORDERS, ("room", "weight")):
+        rule = dataclasses.replace(RULE, coincidence=coincidence, order=order, base_plus=base)
         for interval in (-30, 0, 30):
             change = expected(rule, 0.5, [100], [100 + interval]) - 0.5
             assert math.isclose(rule.window(interval * DT, 0.5), change, abs_tol=1e-15)
@@ -247,6 +256,7 @@ def test_a_single_pair_does_not_know_the_pairing() -> None:
         ("pairing", "nearby", "PairSTDP.pairing: unknown 'nearby'; did you mean 'nearest'?"),
         ("coincidence", "non", "PairSTDP.coincidence: unknown 'non'; did you mean 'none'?"),
         ("order", "together ", "PairSTDP.order: unknown 'together '; did you mean 'together'?"),
+        ("base_plus", "weigth", "PairSTDP.base_plus: unknown 'weigth'; did you mean 'weight'?"),
         ("sends", None, "PairSTDP.sends: unknown None; known: before, after."),
     ],
 )

@@ -114,8 +114,8 @@ def test_all_engines_agree() -> None:
     steps, n, m = 200, 3, 2
     pre, post = poisson(rng, n, steps, 0.1), poisson(rng, m, steps, 0.1)
     post[0] = pre[0]
-    for rule in RULES.values():
-        reward = rng.normal(0, 20, steps)
+    for name, rule in RULES.items():
+        reward = rng.normal(0, 2 if name == "MSTDP" else 20, steps)
         delays = [rng.integers(0, 20, (n, m)) for _ in range(2)]
         circuit, inputs = drive(rule, pre, post, reward, steps, 0.9, *delays)
         report = nf.compare(circuit, inputs, duration=steps * DT, record=["w", "v"])

@@ -606,6 +606,11 @@ def declare(**attributes: Any) -> Callable[..., Any]:
         ({"on_pre": "v += 1"}, "Own.on_pre: 'v' cannot be assigned here; known: w."),
         ({"on_pre": "tau = 1"}, "Own.on_pre: 'tau' cannot be assigned here; known: w."),
         ({"on_post": "w = exp(w, 1)"}, "Own.on_post: exp takes 1 argument(s), by position"),
+        (
+            {"on_post": "w += v_post"},
+            "Own.on_post: unknown name 'v_post'; known: t, tau, w.\n    w += v_post\n         ^\n"
+            "To read 'v' of the postsynaptic neuron, declare reads = ('v',).",
+        ),
         ({"on_post": "w = clip(w + y, 0, 1)"}, "Own.on_post: unknown name 'y'; known: t, tau, w."),
     ],
 )
@@ -726,3 +731,10 @@ def test_rules_are_values() -> None:
     assert hash(rule) == hash(PairSTDP(tau_plus=0.1 + 0.2, w_min=-1 / 3))
     assert rule != PairSTDP() and nf.rules.RULES["PairSTDP"] is PairSTDP
     assert nf.rules.RULES["none"]() == nf.rules.none
+
+
+def test_a_part_that_is_misspelt_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^Own.on_prey is no part of a rule; .* 'on_pre'\?$"):
+
+        class Own(Rule):
+            on_prey: ClassVar[str] = "w += 1"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuroflip.rules import Oja, PairSTDP
@@ -24,6 +24,10 @@ GRIDS = st.dictionaries(
 )
 
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@UNHURRIED
 @given(grid=GRIDS, repeats=st.integers(1, 3), seed=st.integers(0, 5))
 def test_a_grid_is_every_combination_once(grid: Any, repeats: int, seed: int) -> None:
     cells = cells_of(grid, repeats, seed)
@@ -40,6 +44,7 @@ def test_a_grid_is_every_combination_once(grid: Any, repeats: int, seed: int) ->
             )
 
 
+@UNHURRIED
 @given(grid=GRIDS, seed=st.integers(0, 5))
 def test_the_seed_of_a_cell_does_not_depend_on_its_company(grid: Any, seed: int) -> None:
     cells = cells_of(grid, 2, seed)

@@ -107,6 +107,23 @@ def test_interrupted_it_keeps_what_is_finished(tmp_path: Path) -> None:
     assert 5 <= kept < 200
 
 
+def test_an_interrupt_right_after_a_cell_is_in_place_counts_it(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    replace, moved = os.replace, []
+
+    def interrupted(source: Any, target: Any) -> None:
+        replace(source, target)
+        moved.append(target)
+        if len(moved) == 8:  # sweep.json and seven cells
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"7 of 30 cells are stored"):
+        sweep(function, DESIGN, n_jobs=1, path=tmp_path / "store")
+    assert len(read_sweep(tmp_path / "store")) == 7
+
+
 def function(a: int, seed: int) -> dict[str, Any]:
     return {"x": a + np.random.default_rng(seed).random()}
 

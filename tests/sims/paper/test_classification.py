@@ -1,14 +1,12 @@
 """What the classification experiments share."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from neuroflip import files
-from neuroflip.sims.paper.classification import Parts, learn, logistic, score, summary, write
+from neuroflip.sims.paper.classification import Parts, learn, logistic, score
 from neuroflip.sims.paper.harness import Data, Training
 
 
@@ -67,14 +65,3 @@ def test_a_run_is_recorded_and_not_repeated(tmp_path: Path) -> None:
     )
     again, _ = learn(build, parts, training, {"model": "line"}, tmp_path)
     assert again == record  # the seconds, too: nothing was trained
-
-
-def test_tables_come_back(tmp_path: Path) -> None:
-    runs = [{"model": "A", "test": 0.5}, {"model": "B", "test": 1.0}, {"model": "A", "test": 0.6}]
-    write(tmp_path / "results/table.json", {"experiment": "E0", "test": summary(runs)}, runs)
-    found = files.read(tmp_path / "results/table.json")
-    assert found["runs"] == runs and found["experiment"] == "E0"
-    assert found["test"]["A"] == {"mean": 0.55, "sd": 0.0707, "runs": 2}
-    assert np.isnan(found["test"]["B"]["sd"])
-    lines = (tmp_path / "results/table.json").read_text().splitlines()
-    assert json.loads(lines[-3]) == runs[-1]  # a line a run

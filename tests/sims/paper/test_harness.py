@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -103,29 +104,46 @@ def test_clipping_acts_and_none_leaves_alone() -> None:
 
 
 KILLED = """
-import os, sys
+import os, signal, sys
 import torch
 from neuroflip.sims.paper.harness import Training, train
 sys.path.insert(0, {folder!r})
 torch.set_num_threads(1)
 from test_harness import Dropped, some
 
+def dies():
+    os.kill(os.getpid(), signal.SIGKILL)
+
 calls = 0
-def dies(model):
+def after_update(model):
     global calls
     calls += 1
-    if calls == 25:  # in epoch 7, of 4 updates each; the last checkpoint is of epoch 6
-        os._exit(9)
+    if {when!r} == "in an epoch" and calls == 25:  # the 7th, of 4 updates each
+        dies()
 
+whole = torch.save
+def half(state, path):
+    if state["epoch"] == 9:
+        path.write_bytes(b"PK the first half of a checkpoint")
+        dies()
+    whole(state, path)
+
+if {when!r} == "while it stores":
+    torch.save = half
 train(Dropped, some(30), some(8, 1), Training(epochs=12, batch_size=8, checkpoint_every=3,
-      snapshot_every=4, seed=3), folder={runs!r}, after_update=dies)
+      snapshot_every=4, seed=3), folder={runs!r}, after_update=after_update)
 """
 
 
-def test_a_killed_run_resumes_and_ends_bit_identical(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+@pytest.mark.parametrize("when", ["in an epoch", "while it stores"])
+def test_a_killed_run_resumes_and_ends_bit_identical(when: str, tmp_path: Path) -> None:
+    """The last checkpoint is of epoch 6 in both cases."""
     training = Training(epochs=12, batch_size=8, checkpoint_every=3, snapshot_every=4, seed=3)
-    code = KILLED.format(folder=str(Path(__file__).parent), runs=str(tmp_path / "killed"))
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 9
+    here, runs = str(Path(__file__).parent), str(tmp_path / "killed")
+    code = KILLED.format(folder=here, runs=runs, when=when)
+    killed = subprocess.run([sys.executable, "-c", code], timeout=60)
+    assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "result.json").exists()
     assert len((tmp_path / "killed" / "log.csv").read_text().splitlines()) == 1 + 6
 

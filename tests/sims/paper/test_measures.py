@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 
 from neuroflip.sims.paper.measures import (
+    apart,
+    breadth,
     correlation,
+    fast_power,
     gini,
+    gone,
     of_curve,
     participation,
     principal,
+    saturated,
+    spectrum_match,
     thinned,
+    way,
+    within_between,
 )
 
 
@@ -64,3 +72,74 @@ def test_principal_components_are_those_of_the_covariance() -> None:
     assert shares == pytest.approx(values[:2] / values.sum())
     assert scores.reshape(-1, 2).var(axis=0, ddof=1) == pytest.approx(values[:2])
     assert np.corrcoef(scores[..., 0].ravel(), states[..., 0].ravel())[0, 1] ** 2 > 0.99
+
+
+def test_the_way_of_something_that_slows_down() -> None:
+    """Points at 1 - exp(-e/20) on a line, so that the way to an epoch is known in closed form."""
+    epochs = np.arange(0, 101, 5)
+    direction = np.array([[2.0, 0.0], [1.0, 2.0]])  # of length 3
+    points = (1 - np.exp(-epochs / 20))[:, None, None] * direction
+    moved, told = way(epochs, points)
+    assert moved == pytest.approx(3 * (np.exp(-epochs[:-1] / 20) - np.exp(-epochs[1:] / 20)))
+    whole = 1 - math.exp(-5)
+    assert told["first_tenth"] == pytest.approx((1 - math.exp(-0.5)) / whole)
+    assert told["first_fifth"] == pytest.approx((1 - math.exp(-1)) / whole)
+    assert told["last_to_first"] == pytest.approx(math.exp(-4.5))
+    assert gone(epochs, moved, 1) == pytest.approx(1)
+    # a way there and back is as long as both, and one piece is the least that is told of
+    assert way([0, 1, 2], [[0.0], [3.0], [0.0]])[1] == pytest.approx(
+        {"first_tenth": 0.5, "first_fifth": 0.5, "last_to_first": 1}
+    )
+
+
+def test_distance_of_arrays_from_each_other() -> None:
+    a = np.array([[3.0, 0.0], [0.0, 4.0]])
+    assert apart(a, a) == 0 and apart(a, -a) == pytest.approx(math.sqrt(2))
+    assert apart(a, a[::-1]) == pytest.approx(1)
+    assert apart(a, 2 * a) == pytest.approx(1 / math.sqrt(5)) == apart(2 * a, a)
+
+
+def test_the_share_of_a_gate_that_is_saturated() -> None:
+    values = np.linspace(0, 1, 1001)
+    assert saturated(values) == pytest.approx(0.1, abs=2e-3)
+    assert saturated(0.051 + 0.898 * values) == 0
+    assert saturated(np.round(values)) == 1
+
+
+def test_breadth_of_states() -> None:
+    """Two units that turn in a circle of radius 2, one that stands still, one that is silent."""
+    angle = np.linspace(0, 2 * np.pi, 400, endpoint=False).reshape(2, 200)
+    states = np.stack(
+        [2 * np.cos(angle), 2 * np.sin(angle), np.full(angle.shape, -3.0), np.zeros(angle.shape)],
+        -1,
+    )
+    found = breadth(states)
+    assert found["mean"] == pytest.approx([4 / np.pi, 4 / np.pi, 3, 0], abs=1e-4)
+    assert found["deviation"] == pytest.approx([math.sqrt(2), math.sqrt(2), 0, 0])
+    assert found["of deviation"] == pytest.approx(2) == found["dimensions"]
+    assert found["gini of deviation"] == pytest.approx(0.5)
+    assert found["of mean"] == participation(found["mean"])
+    assert found["gini of mean"] == gini(found["mean"])
+
+
+def test_variance_within_and_between_classes() -> None:
+    rng = np.random.default_rng(2)
+    classes = np.array([[0.0, 1, 2], [4.0, 1, 2], [8.0, 1, 2]])  # between: 32/3, at one step
+    outputs = classes + 0.5 * rng.normal(size=(20000, 3, 3))  # within: 1/4, at each of three
+    assert within_between(outputs) == pytest.approx(0.75 / (32 / 3), rel=0.02)
+    assert within_between(np.repeat(classes[None], 4, axis=0)) == 0
+
+
+def test_spectra() -> None:
+    step = np.arange(64)
+    slow, fast = np.cos(2 * np.pi * 4 * step / 64), np.cos(2 * np.pi * 20 * step / 64)
+    target = np.stack([slow + fast, slow - 2 * fast])
+    output = np.stack([slow + 0.5 * fast + 7, slow])
+    assert fast_power(output, target) == pytest.approx(0.25 / 5)
+    assert fast_power(3 * target, target) == pytest.approx(9)
+    assert fast_power(np.roll(target, 5, axis=1), target) == pytest.approx(1)
+    # amplitudes (1, 0.5) and (1, 1) in 2 of 32 places: by Pearson's formula
+    amplitude = np.zeros((2, 32))
+    amplitude[:, 3], amplitude[:, 19] = 1, [1, 0.5]
+    expected = np.corrcoef(*amplitude)[0, 1]
+    assert spectrum_match(output[:1], target[:1]) == pytest.approx([expected])

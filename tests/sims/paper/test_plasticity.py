@@ -16,8 +16,11 @@ from neuroflip.sims.paper import plasticity_continual as continual
 from neuroflip.sims.paper import plasticity_remapping as remapping
 from neuroflip.sims.paper import plasticity_signals as signals
 from neuroflip.sims.paper.drawing import Job
+from neuroflip.sims.paper.experiments import data as experiment_data
+from neuroflip.sims.paper.experiments import setting
 from neuroflip.sims.paper.models import Sequential
 from neuroflip.sims.paper.paired import paired, sign_flip_p
+from neuroflip.sims.paper.tables import write
 from neuroflip.tasks.association import paired_associates
 
 
@@ -45,6 +48,17 @@ def test_sign_flip_p_by_enumeration() -> None:
             assert sign_flip_p(values) == expected
     assert sign_flip_p([0.3] * 10) == 2 / 1024
     assert sign_flip_p([1.0, -1.0]) == 1.0
+
+
+def test_the_interval_of_the_mean_is_students() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for n in (2, 5, 31):
+        values = np.random.default_rng(n).normal(0.6, 1, n)
+        low, high = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
+        assert paired(values, np.zeros(n)).margin == pytest.approx((high - low) / 2, rel=3e-4)
+    many = paired(np.arange(100.0), np.zeros(100)).margin
+    assert many == pytest.approx(2.042 * np.arange(100.0).std(ddof=1) / 10)
+    assert math.isnan(paired([1.0], [0.0]).margin)
 
 
 def test_sign_flip_p_as_scipy_has_it() -> None:
@@ -108,6 +122,43 @@ def test_the_authors_rules_collapse_and_plain_training_does_not() -> None:
         assert j > 0.99 and abs(k - resets) < 0.01
         assert broken["error"] > 0.85 * broken["constant"]
         assert broken["error"] > 1.1 * plain["error"]
+
+
+def test_as_published_is_the_loop_written_by_hand() -> None:
+    """Curves of seed 42, Adam at one rate, no clipping."""
+    config = replace(signals.AS_PUBLISHED, epochs=2, steps=6, units=5)
+    found = signals.train("plain", seed=1, config=config)
+    torch.manual_seed(1)
+    which = replace(setting("learning_rules/exp_2"), steps=6)
+    data, _ = experiment_data(which, 1, as_published=True)
+    model = signals._Model("plain", config)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    order = torch.Generator().manual_seed(1)
+    losses = []
+    for _ in range(2):
+        for chosen in torch.randperm(128, generator=order).split(16):
+            said = model(data.inputs[chosen])[0]
+            losses.append((said - data.targets[chosen, :, 0]).square().mean())
+            optimizer.zero_grad()
+            losses[-1].backward()
+            optimizer.step()
+    means = torch.stack(losses).reshape(2, 8).mean(dim=1).tolist()
+    assert found["losses"] == pytest.approx(means, rel=1e-3)
+
+
+def test_the_authors_rules_as_published_end_where_theirs_did(tmp_path: Path, monkeypatch) -> None:
+    """The best constant for the curves of seed 42 leaves what their STDP was stored with."""
+    config = replace(signals.AS_PUBLISHED, units=8)
+    monkeypatch.setattr(signals, "AS_PUBLISHED", config)
+    plasticity.main(["--as-published", "--quick", "--seeds", "1", "--out", str(tmp_path)])
+    runs = files.read(tmp_path / "e7_published_quick.json")["runs"]
+    assert [(run["condition"], run["seed"]) for run in runs] == [
+        ("hebbian", 42), ("random stdp", 42)
+    ]  # fmt: skip
+    for run in runs:
+        assert run["constant"] == pytest.approx(0.356447, rel=1e-3)
+    with pytest.raises(SystemExit):
+        plasticity.main(["signals", "--as-published"])
 
 
 def test_step_by_step_is_the_layer() -> None:
@@ -299,8 +350,8 @@ def test_tables_go_on_where_they_were(tmp_path: Path) -> None:
     table = files.read(path)
     first = path.read_bytes()
     assert plasticity.run("continual", 1, True, tmp_path).read_bytes() == first
-    table["runs"].pop()
-    plasticity._write(path, table)
+    kept = table["runs"][:-1]
+    write(path, {key: value for key, value in table.items() if key != "runs"}, kept)
     again = files.read(plasticity.run("continual", 1, True, tmp_path))["runs"]
     one, other = again[-1], files.read(path)["runs"][-1]
     assert one["matrix"] == other["matrix"] and len(again) == len(continual.METHODS)
@@ -333,7 +384,7 @@ def test_figure_8_draws_what_the_table_has(tmp_path: Path, monkeypatch) -> None:
     runs = [found("plain", None, s, 0.1 + s) for s in (0, 1)]
     runs += [found("oja", "after_step", 0, 0.2), found("oja", "replace", 0, 0.3)]
     path = tmp_path / "e7_signals_quick.json"
-    plasticity._write(path, {"experiment": "E7, signals", "config": {}, "runs": runs})
+    write(path, {"experiment": "E7, signals", "config": {}}, runs)
     monkeypatch.setattr(plasticity, "run", lambda *_: path)
     sheet, numbers = plasticity.figure_8(Job(True, tmp_path))
     assert numbers["losses"]["plain"]["losses"].tolist() == [[1.1, 0.1], [2.1, 1.1]]

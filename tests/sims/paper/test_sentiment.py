@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from neuroflip import files
 from neuroflip.data import Reviews, load_review_snippets
 from neuroflip.sims.paper import sentiment
+from neuroflip.sims.paper.experiments import STORED
 from neuroflip.sims.paper.models import PUBLISHED, count
 from neuroflip.sims.paper.sentiment import AS_PUBLISHED, SOUND, Reader, parts, run, tf_idf
 
@@ -51,6 +53,21 @@ def test_models_of_the_published_size(kind: str, parameters: int) -> None:
     gates, biases = {"RNN": (1, 2), "LSTM": (4, 2), "GRU": (3, 2), "FlipFlop": (2, 1)}[kind]
     assert parameters == 640_000 + gates * 100 * (32 + 100 + biases) + 202
     assert count(Reader(kind, AS_PUBLISHED, AS_PUBLISHED.words)) == parameters
+
+
+@pytest.mark.parametrize("size", sentiment.sizes())
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_sizes_are_the_stored_ones(kind: str, size: str) -> None:
+    """Theirs reads out one number, H + 1 parameters, where ours reads out two; and their flip-flop
+    net has another layer, H (H + 1)."""
+    stored = files.read(STORED)["experiments"][f"sent_analysis/{size}"]
+    which = replace(AS_PUBLISHED, **sentiment.sizes()[size])
+    h = which.hidden
+    theirs = stored["models"][kind]["num_params"] - (h * (h + 1) if kind == "FlipFlop" else 0)
+    assert count(Reader(kind, which, which.words)) == theirs + h + 1
+    assert which.length == stored["config"]["max_length"]
+    assert which.epochs == stored["config"]["epochs"]
+    assert which.learning_rate == stored["config"]["learning_rate"]
 
 
 @pytest.mark.parametrize("kind", PUBLISHED)

@@ -1,0 +1,247 @@
+"""Generated functions as machine code: compiled by numba once, kept on disk, loaded without it.
+
+numba takes most of a second to import and to find its way into what it has cached; the code that
+it made needs only the LLVM binding underneath, which loads it within milliseconds.
+"""
+
+import ctypes
+import functools
+import hashlib
+import importlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llvmlite
+import llvmlite.binding as llvm
+import numpy as np
+
+from neuroflip import files
+
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 5)
+"""numba's calling convention: (result, exception, arguments...) -> status."""
+
+_LOADING = threading.Lock()
+
+
+class NoCompiler(RuntimeError):
+    """Code must be compiled, and numba's compiler is switched off."""
+
+
+class _Code(NamedTuple):
+    """needed: the names outside that it calls, but for those of the mathematical library."""
+
+    name: str
+    needed: tuple[str, ...]
+    binary: bytes
+
+
+@dataclass(frozen=True)
+class Source:
+    """A function's text. head: imports, and the functions that it calls; arguments: their names;
+    body: indented, with a whole number returned."""
+
+    head: str
+    arguments: tuple[str, ...]
+    body: str
+
+    def entry(self, kinds: Sequence[str]) -> str:
+        """A module's text, in which `entry` takes the arguments, of these kinds, from tables."""
+        return f"""\
+{self.head}
+def entry(pointers, integers, reals):
+    ({", ".join(self.arguments)},) = arguments_at(pointers, integers, reals, {", ".join(kinds)!r})
+{self.body}"""
+
+
+@functools.cache
+def function(source: Source) -> Callable[..., int]:
+    """The function of this text.
+
+    It takes whole numbers, floats and C-contiguous arrays, may call what numba compiles, and may
+    allocate nothing. Raises RuntimeError where numba's compiler is switched off.
+    """
+    loaded: dict[tuple[str, ...], Any] = {}
+
+    def run(*arguments: Any) -> int:
+        kinds = tuple([_kind(a) for a in arguments])
+        with _LOADING:  # threads that start together compile once
+            if kinds not in loaded:
+                loaded[kinds] = _loaded(source.entry(kinds))
+        pointers: list[int] = []
+        integers: list[int] = []
+        reals: list[float] = []
+        for a in arguments:
+            if isinstance(a, np.ndarray):
+                pointers.append(a.__array_interface__["data"][0])
+                integers += a.shape
+            else:
+                (reals if isinstance(a, float) else integers).append(a)
+        result = np.zeros(2, np.int64)  # and where an exception would be told
+        tables: list[Any] = [result, result[1:], np.array(pointers, np.uint64)]
+        tables += [np.array(integers, np.int64), np.array(reals, np.float64)]
+        status = loaded[kinds](*[t.__array_interface__["data"][0] for t in tables])
+        if status:
+            raise RuntimeError(f"the compiled kernel failed with status {status}.")
+        return int(result[0])
+
+    return run
+
+
+@functools.cache
+def entry(source: Source, kinds: tuple[str, ...]) -> Any:
+    """The function of this text for arguments of these kinds, for callers that keep its tables.
+
+    It takes the addresses of: the result and a place for an exception, and the arguments' pointers,
+    whole numbers with the shapes of arrays, and real numbers, each in order. It returns a status.
+    """
+    with _LOADING:
+        return _loaded(source.entry(kinds))
+
+
+def _kind(argument: Any) -> str:
+    """Of an argument: "int", "float", or an array's element type and number of axes."""
+    if isinstance(argument, np.ndarray):
+        assert argument.flags.c_contiguous
+        return f"{_name(argument.dtype)} {argument.ndim}"
+    return "float" if isinstance(argument, float) else "int"
+
+
+@functools.cache
+def _name(dtype: np.dtype[Any]) -> str:
+    return str(dtype.name)  # which numpy puts together anew each time
+
+
+def _loaded(source: str) -> Any:
+    """The machine code of `entry`, from the disk or compiled and put there."""
+    processor = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
+    made_by = f"{llvmlite.__version__} {llvm.get_process_triple()} {processor}"
+    digest = hashlib.sha256(f"{made_by}\n{source}".encode()).hexdigest()[:20]
+    path = files.cache_folder("kernels") / f"{digest}.kernel"
+    found = _read(path)
+    if found is None:
+        found = _compiled(source)
+        _write(path, found)
+    return _entered(found)
+
+
+def _read(path: Path) -> _Code | None:
+    """The code in a file, or None if there is none or it is damaged."""
+    try:
+        head, _, binary = path.read_bytes().partition(b"\n")
+        checksum, name, *needed = head.decode().split()
+    except (OSError, ValueError):
+        return None
+    intact = hashlib.sha256(binary).hexdigest() == checksum
+    return _Code(name, tuple(needed), binary) if intact else None
+
+
+def _write(path: Path, code: _Code) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(path) as temporary:
+        head = " ".join([hashlib.sha256(code.binary).hexdigest(), code.name, *code.needed])
+        temporary.write_bytes(head.encode() + b"\n" + code.binary)
+
+
+def _entered(code: _Code) -> Any:
+    """Load code, with symbols of its own: two that were made in two processes may share names.
+
+    Raises RuntimeError for a name that is nowhere; LLVM would end the process.
+    """
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    host = llvm.Target.from_default_triple()
+    machine = host.create_target_machine(codemodel="jitdefault", jit=True)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    # Only now: the first engine of a process opens its own libraries to the search
+    if any(map(_missing, code.needed)):
+        importlib.import_module("numba")  # brings vector functions, where they are installed
+    for name in filter(_missing, code.needed):
+        raise RuntimeError(f"a compiled kernel calls {name!r}, which is nowhere to be found.")
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code.binary))
+    engine.finalize_object()
+    entry: Any = _ENTRY(engine.get_function_address(code.name))
+    entry.engine = engine  # which holds the code
+    return entry
+
+
+def _missing(name: str) -> bool:
+    return llvm.address_of_symbol(name) is None
+
+
+def _compiled(source: str) -> _Code:
+    """The machine code of `entry` in a module's text."""
+    import numba
+    from numba import types
+
+    settings: Any = numba.config
+    if settings.DISABLE_JIT:
+        raise NoCompiler("engine 'numba' needs numba's compiler: unset NUMBA_DISABLE_JIT.")
+    module: dict[str, Any] = {"arguments_at": _arguments_at()}
+    exec(compile(source, "<kernel>", "exec"), module)
+    signature = types.int64(
+        types.CPointer(types.uintp), types.CPointer(types.int64), types.CPointer(types.float64)
+    )
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+    entry = numba.njit(signature, nogil=True, error_model="numpy", **options)(module["entry"])
+    found: Any = entry.overloads[entry.signatures[0]]
+    library = found.library
+    outside = (f.name for f in library._final_module.functions if f.is_declaration)
+    needed = tuple(sorted(name for name in outside if not name.startswith("llvm.")))
+    return _Code(found.fndesc.llvm_func_name, needed, library._get_compiled_object())
+
+
+@functools.cache
+def _arguments_at() -> Any:
+    """For numba: arguments out of tables, all at once, as each expression takes time to compile.
+
+    The last one names their kinds. Arrays own nothing.
+    """
+    from numba import types
+    from numba.extending import intrinsic
+    from numba.np import arrayobj
+
+    numbers = {"int": types.int64, "float": types.float64}
+
+    def type_of(kind: str) -> Any:
+        if kind in numbers:
+            return numbers[kind]
+        dtype, axes = kind.split()
+        return types.Array(getattr(types, "boolean" if dtype == "bool" else dtype), int(axes), "C")
+
+    @intrinsic(prefer_literal=True)
+    def arguments_at(context: Any, pointers: Any, integers: Any, reals: Any, kinds: Any) -> Any:
+        made = [type_of(kind) for kind in kinds.literal_value.split(", ")]
+        result = types.Tuple(made)
+
+        def generate(context: Any, builder: Any, signature: Any, tables: Any) -> Any:
+            taken = [0, 0, 0]
+
+            def take(table: int) -> Any:
+                index = context.get_constant(types.intp, taken[table])
+                taken[table] += 1
+                return builder.load(builder.gep(tables[table], [index]))
+
+            def argument(kind: Any) -> Any:
+                if kind in (types.int64, types.float64):
+                    return take(1 if kind == types.int64 else 2)
+                array = arrayobj.make_array(kind)(context, builder)
+                number = context.get_data_type(kind.dtype)
+                size = context.get_abi_sizeof(number)
+                data = builder.inttoptr(take(0), number.as_pointer())
+                lengths = [take(1) for _ in range(kind.ndim)]
+                strides = [context.get_constant(types.intp, size)]
+                for length in lengths[:0:-1]:
+                    strides.insert(0, builder.mul(strides[0], length))
+                arrayobj.populate_array(
+                    array, data=data, shape=lengths, strides=strides, itemsize=size, meminfo=None
+                )
+                return array._getvalue()
+
+            return context.make_tuple(builder, result, [argument(kind) for kind in made])
+
+        return result(pointers, integers, reals, kinds), generate
+
+    return arguments_at
