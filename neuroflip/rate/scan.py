@@ -367,9 +367,9 @@ class _Gated(torch.autograd.Function):
     ) -> Tensor:
         # Few units and many steps are cut in time, unless each step needs the one before
         states = drive[..., :1].expand(*drive.shape[:2], h0.shape[1])
-        ctx.blocks = 0
+        ctx.blocks, ctx.parts = 1, []
         if solution is None and (_in_loops(states) or (u is not None and states.is_cpu)):
-            h, both, ctx.blocks = _gated_cpu(drive, weight, bias, u, h0, gate, keep)
+            h, both, ctx.blocks, ctx.parts = _gated_cpu(drive, weight, bias, u, h0, gate, keep)
         elif u is not None:
             h = _walk(drive, u, h0, gate) if solution is None else solution
             both = gate_of(drive + u * _both(_before(h, h0)), gate)
@@ -385,15 +385,15 @@ class _Gated(torch.autograd.Function):
     def backward(ctx: Any, dh: Tensor) -> tuple[Tensor | None, ...]:
         _only_once()
         x, weight, u, h0, both, h = ctx.saved_tensors
-        if ctx.blocks > 1 or weight is not None or _in_loops(h):
-            if not ctx.blocks:
-                both = _halves(both)
+        if ctx.parts or _in_loops(h):
+            parts = ctx.parts
+            if not parts:
+                parts = _lane_parts(h.shape[1], 1, _threads(h.numel()))
+                both = _parted(both, parts)
             dz, dh0, d_weight, d_bias, du = _gated_cpu_backwards(
-                dh, x, u, h0, both, h, ctx.gate, max(1, ctx.blocks), ctx.needs_input_grad[0]
+                dh, x, u, h0, both, h, ctx.gate, ctx.blocks, parts, ctx.needs_input_grad[0]
             )
         else:
-            if ctx.blocks:
-                both = _whole(both)
             past = _before(h, h0)
             slope = _jacobian(both, u, past, ctx.gate)
             g = _solve_backwards(slope, dh)
@@ -518,6 +518,12 @@ def _halves(x: Tensor) -> Tensor:
     return torch.stack(x.chunk(2, dim=-1))
 
 
+def _parted(gates: Tensor, parts: list[tuple[int, int]]) -> Tensor:
+    """(T, B, 2H), [J, K], as `gated_loop` keeps them for sequences first..last of each part."""
+    both = torch.stack(gates.chunk(2, dim=-1), dim=1)
+    return torch.cat([both[:, :, first:last].flatten() for first, last in parts])
+
+
 def _whole(x: Tensor) -> Tensor:
     """`_halves`, undone."""
     return torch.cat([x[0], x[1]], dim=-1)
@@ -539,8 +545,8 @@ def _lane_parts(batch: int, blocks: int, threads: int) -> list[tuple[int, int]]:
 def _gated_cpu(
     drive: Tensor, weight: Tensor | None, bias: Tensor | None, u: Tensor | None, h0: Tensor,
     gate: str, keep: bool,
-) -> tuple[Tensor, Tensor, int]:  # fmt: skip
-    """h (T, B, H); the gates (2, T, B, H), without steps unless they are kept; and P."""
+) -> tuple[Tensor, Tensor, int, list[tuple[int, int]]]:  # fmt: skip
+    """h (T, B, H); the gates, if they are kept, as `gated_loop` has them; P; and the parts."""
     steps, (batch, units) = len(drive), h0.shape
     h = h0.new_empty(steps, batch, units)
     threads = _threads(h.numel())
@@ -553,15 +559,14 @@ def _gated_cpu(
         drive = drive.contiguous()[None]
         weights = _blocked(weight, blocks).transpose(2, 3).contiguous()
     offset = h0.new_zeros(2 * units) if bias is None else bias
-    both = h0.new_empty(2, steps if keep else 0, batch, units)
+    both = h0.new_empty(2 * h.numel() if keep else 0)
     arrays = _numpy(
         drive, weights, _blocked(offset, blocks), _own(u, blocks, h0),
-        h0.contiguous().view(lanes, -1), both.view(2, len(both[0]), lanes, width),
-        h.view(steps, lanes, -1),
+        h0.contiguous().view(lanes, -1), both, h.view(steps, lanes, -1),
     )  # fmt: skip
     parts = _lane_parts(batch, blocks, threads)
     share(lambda *part: gated_loop(gate == "hard", *arrays, *part), parts, threads)
-    return h, both, blocks
+    return h, both, blocks, parts
 
 
 def _own(u: Tensor | None, blocks: int, like: Tensor) -> Tensor:
@@ -570,12 +575,11 @@ def _own(u: Tensor | None, blocks: int, like: Tensor) -> Tensor:
 
 def _gated_cpu_backwards(
     dh: Tensor, x: Tensor | None, u: Tensor | None, h0: Tensor, both: Tensor, h: Tensor,
-    gate: str, blocks: int, with_dz: bool,
+    gate: str, blocks: int, parts: list[tuple[int, int]], with_dz: bool,
 ) -> tuple[Tensor | None, ...]:  # fmt: skip
     """The gradients of z (if wanted), h0, weight and bias (if there is x), and u (if there is)."""
     steps, batch, units = h.shape
     threads, lanes, width = _threads(h.numel()), batch * blocks, units // blocks
-    parts = _lane_parts(batch, blocks, threads)
     if dh.stride(2) != 1 and units > 1:  # the gradient of a sum or mean is one number, expanded
         once = dh[:1] if dh.stride(0) == 0 else dh
         once = once[:, :1] if dh.stride(1) == 0 else once
@@ -590,7 +594,7 @@ def _gated_cpu_backwards(
     (memory,) = _numpy(torch.as_strided(dh, (span,), (1,)))
     arrays = _numpy(
         h if x is None else x.contiguous(), own, h0.contiguous().view(lanes, -1),
-        both.view(2, steps, lanes, width), h.view(steps, lanes, -1), dh0.view(lanes, -1), dz,
+        both, h.view(steps, lanes, -1), dh0.view(lanes, -1), dz,
     )  # fmt: skip
     sums = [_numpy(*each) for each in zip(d_weight, d_bias, du, strict=True)]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroflip.rate.gates import open_gates, through_gates
+from neuroflip.rate.gates import open_gates, slope
 from neuroflip.rate.products import ROWS, add_product
 from neuroflip.rate.threads import compiled
 
@@ -33,11 +33,18 @@ def ends_loop(a: Any, b: Any, product: Any, offset: Any, row: int, steps: int, t
 
 
 # A lane is a sequence, or a block of the units of one: lane q is block q % P of sequence q // P.
-# Gates and their gradients are [J, K] first of all. A step of all lanes of a call lies together in
-# memory, and is read and written at once; products take the rows of some steps, so that each
-# weight serves many.
+# A step of all lanes of a call lies together in memory, and is read and written at once; its gates
+# are J of all lanes, then K. Products take the rows of some steps, so that each weight serves many.
 
-_ROWS = 4 * ROWS  # rows of a product at least
+_ROWS = 8 * ROWS  # rows of a product at least
+
+
+@compiled
+def kept_gates(gates: Any, steps: int, units: int, first: int, last: int) -> Any:
+    """Those of lanes first..last, (T, 2, last - first, n): next to each other, as a thread that
+    writes between the lines of another waits for them."""
+    own = gates[2 * steps * units * first : 2 * steps * units * last]
+    return own.reshape(steps, 2, last - first, units)
 
 
 @compiled
@@ -48,8 +55,8 @@ def gated_loop(
     """Lanes first..last of n units each, of one block, through all steps; fills h (T, L, n).
 
     drive: x (1, T, B, I) with weights w (P, 2, I, n), or the pre-activations (2, T, L, n) with
-    I = 0. bias: (P, 2, n). u: (P, 2, n), or (P, 2, 0) for none. gates: (2, T, L, n), filled, or
-    (2, 0, L, n).
+    I = 0. bias: (P, 2, n). u: (P, 2, n), or (P, 2, 0) for none. gates: (2 T L n,), of which the
+    lanes' are filled, `kept_gates`; or (0,).
     """
     steps, _, n = h.shape
     blocks, _, inputs, _ = w.shape
@@ -60,6 +67,7 @@ def gated_loop(
     flat_j, flat_k = zj.reshape(zj.size), zk.reshape(zk.size)
     given = np.zeros((most, inputs), h.dtype)
     wide = lanes * n
+    kept = kept_gates(gates, steps if gates.size else 0, n, first, last)
     past = h0[first:last].reshape(wide)
     for t0 in range(0, steps, together):
         rows = min(together, steps - t0) * lanes
@@ -100,11 +108,11 @@ def gated_loop(
             for i in range(wide):
                 now[i] = j[i] * (one - past[i]) + (one - k[i]) * past[i]
             past = now
-            if gates.shape[1]:
+            if gates.size:
                 for half, z in ((0, j), (1, k)):
-                    kept = gates[half, t, first:last].reshape(wide)
+                    own = kept[t, half].reshape(wide)
                     for i in range(wide):
-                        kept[i] = z[i]
+                        own[i] = z[i]
 
 
 @compiled
@@ -115,9 +123,10 @@ def gated_backwards_loop(
     """Lanes first..last, of one block, back through all steps.
 
     dh: the memory under the gradient of h, and its strides over steps and sequences. carry: (L, n),
-    starts at 0 and ends as the gradient of h0. Filled where they have steps, inputs or units:
-    dz (2, T, L, n), the gradient of the pre-activations; added to, of the weights,
-    dw (P, 2, I', n), I' the multiple of 4 from I on, and dbias (P, 2, n); added to, du (P, 2, n).
+    starts at 0 and ends as the gradient of h0. gates: as `gated_loop` filled them. Filled where
+    they have steps, inputs or units: dz (2, T, L, n), the gradient of the pre-activations; added
+    to, of the weights, dw (P, 2, I', n), I' the multiple of 4 from I on, and dbias (P, 2, n);
+    added to, du (P, 2, n).
     """
     steps, _, n = h.shape
     blocks, _, inputs, _ = dw.shape
@@ -126,8 +135,9 @@ def gated_backwards_loop(
     most = together * lanes
     dj, dk = np.zeros((most, n), h.dtype), np.zeros((most, n), h.dtype)
     flat_j, flat_k = dj.reshape(dj.size), dk.reshape(dk.size)
-    given = np.zeros((inputs, most), h.dtype)
+    given = np.zeros((most, inputs), h.dtype)
     wide = lanes * n
+    kept = kept_gates(gates, steps, n, first, last)
     later = carry[first:last].reshape(wide)
     for t0 in range((steps - 1) // together * together, -1, -together):
         rows = min(together, steps - t0) * lanes
@@ -140,15 +150,12 @@ def gated_backwards_loop(
                 for i in range(n):
                     own[i] += above[i]
             past = (h[t - 1, first:last] if t else h0[first:last]).reshape(wide)
-            j = gates[0, t, first:last].reshape(wide)
-            k = gates[1, t, first:last].reshape(wide)
+            j, k = kept[t, 0].reshape(wide), kept[t, 1].reshape(wide)
             to_j, to_k = flat_j[r * n :][:wide], flat_k[r * n :][:wide]
             for i in range(wide):
-                to_j[i] = later[i] * (one - past[i])
+                to_j[i] = later[i] * (one - past[i]) * slope(j[i], hard)
             for i in range(wide):
-                to_k[i] = -later[i] * past[i]
-            through_gates(to_j, hard, j)
-            through_gates(to_k, hard, k)
+                to_k[i] = -later[i] * past[i] * slope(k[i], hard)
             for i in range(wide):
                 later[i] *= one - j[i] - k[i]
             for half, d in ((0, to_j), (1, to_k)):
@@ -162,18 +169,19 @@ def gated_backwards_loop(
                         for i in range(n):
                             total[i] += here[i] * before[i]
                 if dz.shape[1]:
-                    kept = dz[half, t, first:last].reshape(wide)
+                    out = dz[half, t, first:last].reshape(wide)
                     for i in range(wide):
-                        kept[i] = d[i]
+                        out[i] = d[i]
         if inputs:
             for r in range(rows):
-                row = x[t0 + r // lanes, (first + r % lanes) // blocks]
+                own, row = given[r], x[t0 + r // lanes, (first + r % lanes) // blocks]
                 for i in range(row.size):
-                    given[i, r] = row[i]
+                    own[i] = row[i]
+            columns = given[:rows].T
             for half, d in ((0, dj), (1, dk)):
                 for i in range(0, inputs, ROWS):
                     part = dw[block, half, i : i + ROWS]
-                    add_product(part, given[i : i + ROWS], d[:rows], ROWS)
+                    add_product(part, columns[i : i + ROWS], d[:rows], ROWS)
                 total = dbias[block, half]
                 for r in range(rows):
                     here = d[r]
