@@ -99,6 +99,8 @@ def _bench(rounds: int, steps: int) -> dict[str, Any]:
         try:
             final[name] = run(start, pre, post)
         except ImportError as error:
+            if distribution == "neuroflip":
+                raise
             errors[name] = f"does not import: {error}"
     runs = {name: RUNS[name][1] for name in final} | {"forward": _forward}
     seconds = dict.fromkeys(runs, math.inf)
