@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, seed, settings
 from hypothesis import strategies as st
 
 import neuroflip as nf
@@ -119,22 +119,24 @@ def agree(case) -> None:
     assert report.ok, report
 
 
-COMMON = {
-    "deadline": None,
-    "derandomize": True,
-    "suppress_health_check": list(HealthCheck),
-    "print_blob": False,
-}
+def agree_on(examples: int, draws: int | None = None) -> None:
+    """As many circuits, of one seed where draws is given."""
+    settled = settings(
+        max_examples=examples,
+        deadline=None,
+        database=None if draws is not None else settings.default.database,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    test = settled(given(circuits())(agree))
+    (test if draws is None else seed(draws)(test))()
 
 
-@settings(max_examples=200, **COMMON)
-@given(circuits())
-def test_random_circuits_agree(case) -> None:
-    agree(case)
+@pytest.mark.parametrize("draws", range(10))
+def test_random_circuits_agree(draws) -> None:
+    agree_on(20, draws)
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, **{**COMMON, "derandomize": False})
-@given(circuits())
-def test_many_random_circuits_agree(case) -> None:
-    agree(case)
+def test_many_random_circuits_agree() -> None:
+    agree_on(2000)
