@@ -282,7 +282,7 @@ class Learner(nn.Module):
                 del self._buffers[f"state_{name}"]
         self._at.lead, self._at.count = None, 0
         self._records.clear()
-        self.signals = Signals(self.signals_of(self.rule))
+        self.signals = self._silence()
         if self.reduction == "none":
             self._restart()
 
@@ -398,8 +398,12 @@ class Learner(nn.Module):
 
     def _use(self, rule: Rule, stepper: Stepper | LayerStepper) -> None:
         self.rule, self._stepper = rule, stepper
-        self.signals = Signals(self.signals_of(rule))
+        self.signals = self._silence()
         self._last = None
+
+    def _silence(self) -> Signals:
+        check = functools.partial(_check_signal, self.rule, self.dt, self._binary)
+        return Signals(self.signals_of(self.rule), check)
 
     def _layer_ran(
         self, layer: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
@@ -644,6 +648,12 @@ def _sends_weight(model: RuleModel) -> bool:
     return model.transmit.text == "w" or ast.dump(model.transmit.tree) in known
 
 
+def _check_signal(
+    rule: Rule, dt: float, spikes: bool, name: str, values: tuple[float, float]
+) -> None:
+    check_step(rule, dt, spikes, given={name: values})
+
+
 def _finite(value: Tensor) -> bool:
     """Whether all numbers are; their sum, which takes less time, mostly tells."""
     return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())
@@ -719,6 +729,11 @@ def _layout(
         if pruned is not None:
             raise ValueError(f"mask: {where} has one synapse for each gate, all in use.")
         return Diagonal(parameter)
+    if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
+        raise ValueError(
+            f"the input of {type(layer).__name__} is numbers of rows, not activity; use nn.Linear "
+            "on one-hot input."
+        )
     if isinstance(layer, (nn.RNNBase, nn.RNNCellBase)):
         raise ValueError(f"{type(layer).__name__} does not show its activity; use FlipFlop.")
     if len(shape) != 2 or parameter.layout != torch.strided:

@@ -24,8 +24,7 @@ def check_step(
     with one presynaptic and one postsynaptic spike, at most a step apart, where `spikes`. given:
     the least and the greatest value of signals, and of what the rule reads of the neuron (as
     `v_post`); a signal that is not given is 1. `nf.simulate` gives the signals of the run, and
-    potentials at the neuron's threshold; a layer, whose signals and neurons come in step by step,
-    nothing.
+    potentials at the neuron's threshold; a layer a signal when it is set, and never the neuron.
 
     It cannot be told of rules without bounds, of those that join many synapses, of those that read
     of the neuron what is not given, and of what more than one spike on a side, or a signal that

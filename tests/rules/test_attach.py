@@ -252,6 +252,23 @@ def test_a_third_factor_of_every_shape(kind: str) -> None:
     assert learner.signals["reward"] == 0 and learner.state == {}
 
 
+def test_a_signal_that_moves_a_weight_past_both_bounds_is_refused() -> None:
+    layer, post = linear(start(21, 4, 5)), Pass()
+    learner = rules.attach(layer, rules.MSTDP(rate=0.5), post=post)
+    for reward in (-2.0, torch.tensor([1.0, 2.0])):  # rate * reward = 1 is from bound to bound
+        learner.signals["reward"] = reward
+    for worse in (-2.1, torch.tensor([0.0, 3.0]), torch.tensor([[0.0, 1.0], [0.0, -40.0]])):
+        with pytest.raises(ValueError, match=r"MSTDP moves .* reward .*past both bounds, 0 and 1"):
+            learner.signals["reward"] = worse
+        with pytest.raises(ValueError, match="past both bounds"):
+            learner.signals.series("reward", torch.cat([torch.zeros(2), torch.tensor([-2.5])]))
+    assert learner.signals["reward"].tolist() == [1.0, 2.0]
+    assert pickle.loads(pickle.dumps(learner.signals))["reward"].tolist() == [1.0, 2.0]
+    learner.reset()
+    with pytest.raises(ValueError, match="past both bounds"):
+        learner.signals["reward"] = 2.5
+
+
 @final
 @dataclass(frozen=True)
 class Voltage(rules.Rule):
@@ -787,6 +804,7 @@ def test_what_attach_refuses() -> None:
     refuse(ValueError, "one synapse for each gate", diagonal, Oja(), weight="weight_hh_l0",
            mask=torch.ones(2))  # fmt: skip
     refuse(ValueError, "does not show its activity", nn.LSTM(2, 3), Oja(), weight="weight_ih_l0")
+    refuse(ValueError, "numbers of rows, not activity", nn.Embedding(4, 3), Oja())
     refuse(ValueError, "does not run in time", nf.FlipFlop(1, 1, bidirectional=True), Oja(),
            weight="weight_ih_l0_reverse")  # fmt: skip
     refuse(ValueError, "post must be None", nf.FlipFlopCell(2, 2), Oja(), weight="weight_ih",
