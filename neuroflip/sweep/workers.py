@@ -6,6 +6,7 @@ computed, as all that a cell draws comes from its own seed.
 
 import functools
 import itertools
+import time
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
@@ -17,6 +18,9 @@ from neuroflip.sweep.design import Cell
 from neuroflip.sweep.task import Row, Task, failure
 
 Rows = Generator[Row, None, None]
+
+PATIENCE = 30.0
+"""How long a sweep waits for workers of a cluster that has none before it says so (s)."""
 
 
 def here(task: Task, cells: Sequence[Cell]) -> Rows:
@@ -148,7 +152,7 @@ def cluster(task: Task, cells: Sequence[Cell], client: Any) -> Rows:
 
     try:
         submit()
-        for future in completed:
+        for future in _finished(completed, client):
             share = pending.pop(future.key)
             error = future.exception()
             rows: list[Row] = []
@@ -172,3 +176,23 @@ def cluster(task: Task, cells: Sequence[Cell], client: Any) -> Rows:
     finally:
         if client.status == "running":
             client.cancel(list(completed.futures))
+
+
+def _finished(completed: Any, client: Any) -> Generator[Any, None, None]:
+    """Futures as they finish, also those that are added meanwhile. Warns where they cannot: a
+    cluster without workers waits for new ones, for ever if none come."""
+    since, told = time.monotonic(), False
+    while not completed.is_empty():
+        if completed.has_ready():
+            yield next(completed)
+            since = time.monotonic()
+            continue
+        time.sleep(0.01)
+        if not told and time.monotonic() > since + PATIENCE and not client.nthreads():
+            told = True
+            warnings.warn(
+                f"the Dask cluster has had no workers for {PATIENCE:g} s; the sweep goes on when "
+                "it has some. If none will come, interrupt it: finished cells are kept where "
+                "path= is given.",
+                stacklevel=2,
+            )

@@ -8,8 +8,11 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from pandas.testing import assert_frame_equal
 
 import neuroflip as nf
 from neuroflip import files
-from neuroflip.sweep import read_sweep, sweep
+from neuroflip.sweep import read_sweep, sweep, workers
 from neuroflip.sweep.design import cells_of
 from neuroflip.sweep.task import Task, measure
 from neuroflip.sweep.workers import cluster
@@ -304,6 +307,7 @@ def test_a_dask_worker_killed_in_mid_sweep_changes_nothing(client: Any, tmp_path
 
         if (a == 20 and not marker.exists()) or a == deadly:
             marker.touch()
+            time.sleep(1)  # a nanny gives a worker up that dies while it starts
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.01)
         if a == 7:
@@ -313,38 +317,58 @@ def test_a_dask_worker_killed_in_mid_sweep_changes_nothing(client: Any, tmp_path
     marker.touch()
     calm = sweep(cell, {"a": range(60)}, n_jobs=1)
     marker.unlink()
-    workers = set(client.nthreads())
+    at_first = set(client.nthreads())
     table = sweep(cell, {"a": range(60)}, client=client, path=tmp_path / "s")
-    assert marker.exists() and set(client.nthreads()) != workers
+    assert marker.exists() and set(client.nthreads()) != at_first
     assert_frame_equal(table, calm, check_exact=True)
     # One that takes every worker with it fails alone
     deadly = 5
     table = sweep(cell, {"a": range(10)}, client=client)
     assert table["error"].notna().tolist() == [a in (5, 7) for a in range(10)]
     assert table["error"][5].startswith("KilledWorker: ")
-    with pytest.raises(ValueError, match="n_jobs is for this machine"):
-        sweep(cell, {"a": range(10)}, client=client, n_jobs=2)
-    with pytest.raises(TypeError, match="needs duration="):
-        sweep(lambda: nf.circuits.sr_latch(), {}, client=client)
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[tuple[Any, Any]]:
+    """A Dask cluster in this process, and its client."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        warnings.catch_warnings(),
+        distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as local,
+        distributed.Client(local) as client,
+    ):
+        warnings.simplefilter("ignore")
+        yield local, client
+
+
+def test_what_a_cluster_cannot_do_is_refused() -> None:
+    with _threads(1) as (_, client):
+        with pytest.raises(ValueError, match="n_jobs is for this machine"):
+            sweep(function, DESIGN, client=client, n_jobs=2)
+        with pytest.raises(TypeError, match="needs duration="):
+            sweep(lambda: nf.circuits.sr_latch(), {}, client=client)
+
+
+def test_a_cluster_without_workers_is_named(monkeypatch: Any) -> None:
+    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    with _threads(0) as (local, client):
+        rows = cluster(Task(function, measure), cells_of({"a": range(5)}, 1, 0), client)
+        with pytest.warns(UserWarning, match=r"has had no workers for 0\.2 s; the sweep goes on"):
+            threading.Timer(0.5, local.scale, [1]).start()
+            first = next(rows)
+        assert len([first, *rows]) == 5
 
 
 def test_a_lost_cluster_is_named() -> None:
-    distributed = pytest.importorskip("distributed")
-
     def cell(a: int) -> dict[str, Any]:
         import time
 
         time.sleep(0.01)
         return {"x": a}
 
-    with (
-        warnings.catch_warnings(),
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
-        ) as local,
-        distributed.Client(local) as client,
-    ):
-        warnings.simplefilter("ignore")
+    with _threads(1) as (local, client):
         rows = cluster(Task(cell, measure), cells_of({"a": range(500)}, 1, 0), client)
         begun = [next(rows)["results"]["x"] for _ in range(5)]
         local.close()
