@@ -196,17 +196,25 @@ def _events(
             f"{where}: spike times must lie within the run, 0 to {steps * dt:g} s; "
             f"got {float(outside[0])!r}."
         )
-    # One number for both is sorted much faster than one of them with the order of the other
-    bits = item.size.bit_length()
-    both = np.sort(at << bits | sources)
-    at, sources = both >> bits, both & ((1 << bits) - 1)
-    twice = np.flatnonzero(both[1:] == both[:-1])
+    order = _by_step(at, steps)
+    at, sources = at[order], sources[order]
+    twice = np.flatnonzero((at[1:] == at[:-1]) & (sources[1:] == sources[:-1]))
     if twice.size:
         raise ValueError(
             f"{where}: source {sources[twice[0]]} has two spikes in the step of {dt:g} s at "
             f"{at[twice[0]] * dt:g} s; a source sends at most one a step."
         )
     return at, sources
+
+
+def _by_step(at: Index, steps: int) -> Index:
+    """The order of steps below `steps`, those that are equal as they were: by 16 bits at a time,
+    for which numpy counts, in a third of the time of its sort."""
+    order = np.argsort((at & 0xFFFF).astype(np.uint16), kind="stable")
+    for shift in range(16, steps.bit_length(), 16):
+        digits = (at[order] >> shift & 0xFFFF).astype(np.uint16)
+        order = order[np.argsort(digits, kind="stable")]
+    return order
 
 
 def _train(train: Any, source: int, where: str) -> Array:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neuroflip as nf
-from neuroflip.inputs import Drive, resolve, whole_steps
+from neuroflip.inputs import Drive, _by_step, resolve, whole_steps
 from neuroflip.parameters import equal
 from neuroflip.units import nA
 
@@ -454,3 +454,10 @@ def test_long_trains_in_any_order_come_by_step_then_source() -> None:
     steps, sources = drive.events["in"]
     told = sorted((round(t / 1e-4), i) for i, train in enumerate(trains) for t in train)
     assert list(zip(steps.tolist(), sources.tolist(), strict=True)) == told
+
+
+@pytest.mark.parametrize("steps", [1, 2**16, 2**16 + 1, 100_000, 2**33])
+def test_events_of_any_run_are_put_in_order(steps: int) -> None:
+    at = np.random.default_rng(steps).integers(0, steps, 3000)
+    at[::7] = at[0]  # equal ones stay as they were
+    np.testing.assert_array_equal(_by_step(at, steps), np.argsort(at, kind="stable"))
