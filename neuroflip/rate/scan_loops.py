@@ -41,8 +41,8 @@ _ROWS = 8 * ROWS  # rows of a product at least
 
 @compiled
 def kept_gates(gates: Any, steps: int, units: int, first: int, last: int) -> Any:
-    """Those of lanes first..last, (T, 2, last - first, n): next to each other, as a thread that
-    writes between the lines of another waits for them."""
+    """Those of lanes first..last, (T, 2, last - first, n): next to each other, as memory written
+    in pieces with gaps is slower, in one thread and in several."""
     own = gates[2 * steps * units * first : 2 * steps * units * last]
     return own.reshape(steps, 2, last - first, units)
 
