@@ -62,9 +62,11 @@ def simulate(
         `Recording.load`. The file appears under its name once it is whole. (The engine "brian2"
         writes at the end of each trial.)
     progress: show a progress bar.
-    options: the engine's own: numba `threads=1`, `dtype="float64"` (or "float32": states and
-        weights in half the memory); torch `device="cpu"`, `dtype="float64"`, `threads=1`;
-        brian2 `target="numpy"` (or "cython", "cpp_standalone").
+    options: the engine's own: numba `threads=1` (more share out the trials, or a single trial of a
+        large network whose axonal delays leave its parts time; results are the same),
+        `dtype="float64"` (or "float32": states and weights in half the memory); torch
+        `device="cpu"`, `dtype="float64"`, `threads=1`; brian2
+        `target="numpy"` (or "cython", "cpp_standalone").
 
     Raises ValueError or TypeError, before anything runs, for whatever is out of range, unknown
     or of a wrong shape, or for a rule that moves a weight past both bounds in one step; the

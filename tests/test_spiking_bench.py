@@ -244,14 +244,12 @@ def test_bare_visits_reach_every_synapse_once_a_spike(monkeypatch) -> None:
 
     arrays = draw_recurrent(neurons=50, p=0.2, duration=0.1)
     neurons = np.random.default_rng(0).integers(0, 50, 200)
-    found: list[np.ndarray] = []
-    run = ceiling.function(ceiling._VISITS)
-    monkeypatch.setattr(
-        ceiling, "function", lambda source: lambda *a: [run(*a), found.append(a[6])]
-    )
-    assert ceiling.bare_loop(arrays, neurons, repeats=1) >= 0
+    given: list[dict[str, Any]] = []
+    made = ceiling.Call
+    monkeypatch.setattr(ceiling, "Call", lambda text, a: [given.append(a), made(text, a)][1])
+    assert ceiling.bare_loop(arrays, neurons, repeats=2) >= 0
     sent = np.zeros(50)  # what arrives in one repeat; traces are 0, so that weights stay
     spikes = np.bincount(neurons, minlength=50)
     for name, weight in (("ee", arrays["w"]), ("ei", arrays["w_e"]), ("inh", arrays["w_i"])):
         np.add.at(sent, arrays[f"{name}_post"], spikes[arrays[f"{name}_pre"]] * weight)
-    np.testing.assert_allclose(found[-1], 2 * sent, rtol=1e-12)
+    np.testing.assert_allclose(given[0]["state"], 2 * sent, rtol=1e-12)

@@ -119,13 +119,14 @@ def test_batches_of_any_size_give_the_same(
 
 def test_buffers_bound_the_chunk(whole: nf.Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    hand_over = numba_engine._hand_over_samples
+    hand_over = numba_engine._hand_over
 
-    def watched(shared: Any, trials: range, rows: range, traces: list[Any]) -> None:
-        seen.append((len(rows), sum(t.nbytes for t in traces)))
-        hand_over(shared, trials, rows, traces)
+    def watched(recorder: Any, lanes: Any, trials: range, start: int, stop: int) -> None:
+        rows = lanes[0].shared.job.rows_in(start, stop)
+        seen.append((len(rows), sum(t.nbytes for lane in lanes for t in lane.traces)))
+        hand_over(recorder, lanes, trials, start, stop)
 
-    monkeypatch.setattr(numba_engine, "_hand_over_samples", watched)
+    monkeypatch.setattr(numba_engine, "_hand_over", watched)
     monkeypatch.setattr(job_module, "_BUFFER", 4096)
     assert run() == whole
     row = 8 * 3 * (5 + 12)  # bytes: three trials of five neurons and twelve weights

@@ -14,7 +14,7 @@ once and the processor's vector units do the rest; the loop after it looks for s
 
 The list of spikes, with the position where each step from `oldest` on begins, is at once the
 result and the delay line: spikes that arrive after d steps are read from d steps back. A call
-takes the steps start to stop - 1; its inputs and the rows of its samples count from its start.
+takes the steps start to stop - 1; its inputs and the rows of its samples count from step base.
 Between calls the caller takes out what is older than the longest delay. Synapses are stored by
 delay, then source ("bucket"), so that each is one contiguous run in memory.
 
@@ -104,7 +104,7 @@ def fill(key, pair, noise):
 '''
 
 _ARGUMENTS = (
-    "start", "stop", "dt", "every", "batch",
+    "base", "start", "stop", "end", "dt", "every", "batch",
     "spikes", "trials", "first_spike", "oldest", "first_input", "input_spikes", "input_trials",
     "wave", "memory", "pending", "closest", "distance", "signal",
     "noise_key", "noise_amplitude", "noise",
@@ -167,9 +167,10 @@ def kernel_source(
         add(f"    r{r}_pre_size = r{r}_pre_delay.size * (r{r}_pre_first.shape[1] - 1)")
         add(f"    r{r}_post_size = r{r}_member.size")
     add("    bound, stale = -inf, True")
-    add("    first_row = (start + every - 1) // every")
+    add("    first_row = (base + every - 1) // every")
     add("    room = 0")
     for g in range(len(groups)):
+        add(f"    g{g}_before = room")
         add(f"    room += g{g}_segment.size * batch")
     add("    for k in range(start, stop + 1):")
     for r, (rule, _) in enumerate(rules):
@@ -177,7 +178,7 @@ def kernel_source(
             lines += _catch_all_up(r)
     add("        if k == stop:")
     add("            return stop")
-    add("        place, given = k - oldest, k - start")
+    add("        place, given = k - oldest, k - base")
     add("        position = first_spike[place]")
     add("        inputs = range(first_input[given], first_input[given + 1])")
     add("        if position + len(inputs) + room > spikes.size:")
@@ -297,7 +298,7 @@ def _update(g: int, model: NeuronModel, noise: bool) -> list[str]:
     inner = [f"{_own(v)} = g{g}_x{j}[i]" for j, v in enumerate(model.variables)]
     inner.append(f"{_own(INJECTED)} = g{g}_injected[i]")
     if noise:
-        inner.append(f"j = uint64(g{g}_offset * batch) + i")
+        inner.append(f"j = uint64(g{g}_before) + i")
         inner.append("sample = np.float64(np.uint32(noise[k & 1, j]).view(np.float32))")
         inner.append(f"{_own(INJECTED)} += noise_amplitude[j] * sample")
     inner.append(f"active = step >= g{g}_free[i]")
@@ -526,7 +527,7 @@ def _call_catch_up(r: int) -> list[str]:
 def _catch_all_up(r: int) -> list[str]:
     p = f"r{r}_"
     lines = f"""\
-        if k == stop or {p}full[0] or (k % every == 0 and {p}record.size > 0):
+        if k == end or {p}full[0] or (k % every == 0 and {p}record.size > 0):
             for b in range({p}pre_delay.size):
                 n = {p}pre_instance[b]
                 for trial in range(batch):

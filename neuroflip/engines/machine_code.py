@@ -9,7 +9,7 @@ import functools
 import hashlib
 import importlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,40 +57,6 @@ def entry(pointers, integers, reals):
 
 
 @functools.cache
-def function(source: Source) -> Callable[..., int]:
-    """The function of this text.
-
-    It takes whole numbers, floats and C-contiguous arrays, may call what numba compiles, and may
-    allocate nothing. Raises RuntimeError where numba's compiler is switched off.
-    """
-    loaded: dict[tuple[str, ...], Any] = {}
-
-    def run(*arguments: Any) -> int:
-        kinds = tuple([_kind(a) for a in arguments])
-        with _LOADING:  # threads that start together compile once
-            if kinds not in loaded:
-                loaded[kinds] = _loaded(source.entry(kinds))
-        pointers: list[int] = []
-        integers: list[int] = []
-        reals: list[float] = []
-        for a in arguments:
-            if isinstance(a, np.ndarray):
-                pointers.append(a.__array_interface__["data"][0])
-                integers += a.shape
-            else:
-                (reals if isinstance(a, float) else integers).append(a)
-        result = np.zeros(2, np.int64)  # and where an exception would be told
-        tables: list[Any] = [result, result[1:], np.array(pointers, np.uint64)]
-        tables += [np.array(integers, np.int64), np.array(reals, np.float64)]
-        status = loaded[kinds](*[t.__array_interface__["data"][0] for t in tables])
-        if status:
-            raise RuntimeError(f"the compiled kernel failed with status {status}.")
-        return int(result[0])
-
-    return run
-
-
-@functools.cache
 def entry(source: Source, kinds: tuple[str, ...]) -> Any:
     """The function of this text for arguments of these kinds, for callers that keep its tables.
 
@@ -99,6 +65,58 @@ def entry(source: Source, kinds: tuple[str, ...]) -> Any:
     """
     with _LOADING:
         return _loaded(source.entry(kinds))
+
+
+class Call:
+    """A function of this text and its arguments: whole numbers, floats and C-contiguous arrays.
+
+    The function may call what numba compiles, and may allocate nothing. Arguments can be replaced
+    by others of their kind between calls. Raises RuntimeError where numba's compiler is switched
+    off.
+    """
+
+    def __init__(self, source: Source, arguments: Mapping[str, Any]) -> None:
+        given = [arguments[name] for name in source.arguments]
+        self._entry = entry(source, tuple([_kind(a) for a in given]))
+        self._arrays: dict[str, Any] = {}  # held, as the tables have but their addresses
+        self._at: dict[str, tuple[int, int]] = {}
+        tables: list[list[Any]] = [[], [], []]
+        pointers, integers, reals = tables
+        for name, a in zip(source.arguments, given, strict=True):
+            self._at[name] = (len(pointers), len(reals if isinstance(a, float) else integers))
+            if isinstance(a, np.ndarray):
+                self._arrays[name] = a
+                pointers.append(_address(a))
+                integers += a.shape
+            else:
+                (reals if isinstance(a, float) else integers).append(a)
+        self._pointers = np.array(pointers, np.uint64)
+        self._integers, self._reals = np.array(integers, np.int64), np.array(reals, np.float64)
+        self._result = np.zeros(2, np.int64)  # and where an exception would be told
+        used = [self._result, self._result[1:], self._pointers, self._integers, self._reals]
+        self._tables = [_address(a) for a in used]
+
+    def give(self, **arguments: int | np.ndarray[Any, Any]) -> None:
+        """Replace whole numbers and arrays."""
+        for name, a in arguments.items():
+            pointer, integer = self._at[name]
+            if isinstance(a, np.ndarray):
+                assert _kind(a) == _kind(self._arrays[name])
+                self._arrays[name] = a
+                self._pointers[pointer] = _address(a)
+                self._integers[integer : integer + a.ndim] = a.shape
+            else:
+                self._integers[integer] = a
+
+    def __call__(self) -> int:
+        status = self._entry(*self._tables)
+        if status:
+            raise RuntimeError(f"the compiled kernel failed with status {status}.")
+        return int(self._result[0])
+
+
+def _address(array: np.ndarray[Any, Any]) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def _kind(argument: Any) -> str:

@@ -35,20 +35,22 @@ def _given(rng: np.random.Generator, rows: int, columns: int) -> list[np.ndarray
     ]
 
 
+def run(*arguments: Any, source: machine_code.Source = _SOURCE) -> int:
+    return machine_code.Call(source, dict(zip(source.arguments, arguments, strict=True)))()
+
+
 @pytest.mark.parametrize("shape", [(3, 4), (1, 1), (5, 0), (0, 3)])
 def test_arrays_of_any_shape_and_type_arrive(shape: tuple[int, int], monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("NEUROFLIP_CACHE", str(tmp_path))
     whole, small, table, out = _given(np.random.default_rng(0), *shape)
-    run = machine_code.function(_SOURCE)
     assert run(shape[0], 0.5, whole, small, table, out) == sum(shape)
     np.testing.assert_allclose(out, 0.5 * np.exp(table) @ (whole * small), rtol=1e-14)
 
 
 def test_other_types_are_compiled_anew(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("NEUROFLIP_CACHE", str(tmp_path))
-    machine_code.function.cache_clear()
+    machine_code.entry.cache_clear()
     whole, small, table, out = _given(np.random.default_rng(1), 2, 3)
-    run = machine_code.function(_SOURCE)
     run(2, 1.0, whole, small, table, out)
     again = np.zeros_like(out)
     run(2, 1.0, small, whole, table, again)  # int32 and int64 the other way round
@@ -56,14 +58,26 @@ def test_other_types_are_compiled_anew(monkeypatch, tmp_path) -> None:
     assert len(list(tmp_path.rglob("*.kernel"))) == 2
 
 
+def test_arguments_are_replaced_between_calls(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("NEUROFLIP_CACHE", str(tmp_path))
+    whole, small, table, out = _given(np.random.default_rng(5), 4, 3)
+    names = dict(zip(_SOURCE.arguments, (4, 2.0, whole, small, table, out), strict=True))
+    call = machine_code.Call(_SOURCE, names)
+    assert call() == 4 + 3
+    whole, small, table, other = _given(np.random.default_rng(6), 2, 5)  # of another shape
+    call.give(n=2, whole=whole, small=small, table=table, out=other)
+    assert call() == 2 + 5
+    np.testing.assert_allclose(other, 2.0 * np.exp(table) @ (whole * small), rtol=1e-14)
+
+
 @pytest.mark.parametrize("damage", [b"", b"no code", None])
 def test_damaged_code_is_made_again(damage: bytes | None, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("NEUROFLIP_CACHE", str(tmp_path))
 
     def total() -> float:
-        machine_code.function.cache_clear()
+        machine_code.entry.cache_clear()
         whole, small, table, out = _given(np.random.default_rng(2), 2, 2)
-        machine_code.function(_SOURCE)(2, 1.0, whole, small, table, out)
+        run(2, 1.0, whole, small, table, out)
         return float(out.sum())
 
     first = total()
@@ -80,26 +94,24 @@ def test_code_of_two_processes_does_not_mix(tmp_path: Path, monkeypatch) -> None
     twice = dataclasses.replace(_SOURCE, body=_SOURCE.body.replace("+=", "+= 2 *"))
     for text in (_SOURCE, twice):
         script = (
-            "import numpy as np; from neuroflip.engines.machine_code import Source, function;"
-            f"function({text!r})(1, 1.0, np.ones(1, int), np.ones(1, np.int32), "
-            "np.zeros((1, 1)), np.zeros(1))"
+            "import numpy as np; from neuroflip.engines.machine_code import Call, Source;"
+            "given = 1, 1.0, np.ones(1, int), np.ones(1, np.int32), np.zeros((1, 1)), np.zeros(1);"
+            f"text = {text!r}; Call(text, dict(zip(text.arguments, given)))()"
         )
         subprocess.run([sys.executable, "-c", script], check=True)
-    machine_code.function.cache_clear()
+    machine_code.entry.cache_clear()
     monkeypatch.setattr(machine_code, "_compiled", None)  # it must come from the disk
     found = []
     for text in (_SOURCE, twice):
         out = np.zeros(1)
-        machine_code.function(text)(
-            1, 1.0, np.ones(1, int), np.ones(1, np.int32), np.zeros((1, 1)), out
-        )
+        run(1, 1.0, np.ones(1, int), np.ones(1, np.int32), np.zeros((1, 1)), out, source=text)
         found.append(out[0])
     assert found == [1.0, 2.0]
 
 
 def test_threads_that_start_together_compile_once(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("NEUROFLIP_CACHE", str(tmp_path))
-    machine_code.function.cache_clear()
+    machine_code.entry.cache_clear()
     compiled, count = machine_code._compiled, []
 
     def slowly(source: str) -> Any:
@@ -108,7 +120,6 @@ def test_threads_that_start_together_compile_once(tmp_path: Path, monkeypatch) -
         return compiled(source)
 
     monkeypatch.setattr(machine_code, "_compiled", slowly)
-    run = machine_code.function(_SOURCE)
     given = _given(np.random.default_rng(3), 2, 2)
     with ThreadPoolExecutor(3) as pool:
         results = list(pool.map(lambda _: run(2, 1.0, *given), range(3)))
@@ -118,15 +129,15 @@ def test_threads_that_start_together_compile_once(tmp_path: Path, monkeypatch) -
 def test_a_name_that_is_nowhere_is_told(tmp_path: Path, monkeypatch) -> None:
     """LLVM itself would end the process."""
     monkeypatch.setenv("NEUROFLIP_CACHE", str(tmp_path))
-    machine_code.function.cache_clear()
+    machine_code.entry.cache_clear()
     compiled = machine_code._compiled
     monkeypatch.setattr(
         machine_code, "_compiled", lambda source: compiled(source)._replace(needed=("no_such",))
     )
     for _ in range(2):  # compiled, and from the disk
-        machine_code.function.cache_clear()
+        machine_code.entry.cache_clear()
         with pytest.raises(RuntimeError, match="'no_such', which is nowhere"):
-            machine_code.function(_SOURCE)(2, 1.0, *_given(np.random.default_rng(4), 2, 2))
+            run(2, 1.0, *_given(np.random.default_rng(4), 2, 2))
 
 
 _SIMULATION = """

@@ -8,8 +8,11 @@ import pytest
 
 import neuroflip as nf
 from neuroflip import rules
+from neuroflip.engines import arrays
 from neuroflip.engines import numba as engine
+from neuroflip.engines.arrays import Shared
 from neuroflip.engines.job import Job
+from neuroflip.engines.parts import whole as in_one
 from neuroflip.engines.plan import make_plan
 from neuroflip.inputs import Drive
 from neuroflip.units import ms, mV, nA, pA
@@ -55,7 +58,7 @@ def test_postsynaptic_spikes_wait_for_a_silent_synapse_however_many_they_are() -
     recorded = nf.simulate(circuit, inputs, duration=1.0, record="in->A", record_every=50 * ms)
     plain = nf.simulate(circuit, inputs, duration=1.0)
     post = [np.rint(train / DT).astype(int).tolist() for train in plain.trains("A")]
-    assert len(post[0]) == 120 > 3 * engine._EVENTS[1]
+    assert len(post[0]) == 120 > 3 * arrays._EVENTS[1]
     pre = [np.rint(np.array(train) / DT).astype(int).tolist() for train in inputs["in"]]
     expected = np.array([[by_hand(rule, a, b, 0.3 * mV) for b in post] for a in pre])
     assert np.abs(expected - 0.3 * mV).min() > 1e-3 * mV
@@ -122,7 +125,7 @@ def test_memory_of_a_synapse(rule: Any, most: int) -> None:
         ],
     )  # fmt: skip
     job = Job(circuit, [Drive({}, {}, {})], 1, DT, (), (), 1)
-    shared = engine._Shared(make_plan(circuit, DT), job)
+    shared = Shared(in_one(make_plan(circuit, DT)), job)
     [plastic] = shared.plastic
     kept = [*vars(plastic).values(), *plastic.arguments([{}], [], np.zeros((1, 0)))]
     unique = {id(v): v for v in kept}.values()
@@ -174,7 +177,7 @@ def test_single_precision_takes_half_the_memory() -> None:
     plan = make_plan(circuit, DT)
 
     def real(kind: type) -> int:
-        parts = [p for p in engine._Shared(plan, job, kind).plastic]
+        parts = [p for p in Shared(in_one(plan), job, kind).plastic]
         return sum(a.nbytes for p in parts for a in vars(p).values()
                    if isinstance(a, np.ndarray) and a.dtype == kind)  # fmt: skip
 

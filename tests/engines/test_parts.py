@@ -1,0 +1,193 @@
+"""One trial in several threads: the same bits as in one."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neuroflip as nf
+from neuroflip import rules
+from neuroflip.engines import numba as engine
+from neuroflip.engines.parts import shortest_delay, split, whole, work
+from neuroflip.engines.plan import Plan, make_plan
+from neuroflip.units import ms, mV, nA, pA
+
+DT = 0.1 * ms
+
+
+def network(seed: int, least: int = 1) -> nf.Circuit:
+    """Three populations of two models and unlike sizes, one of a single neuron; delays of least
+    steps and more; rules whose variables are kept by neuron and by synapse, read the neuron, or a
+    signal; noise."""
+    rng = np.random.default_rng(seed)
+    sizes = {"A": int(rng.integers(8, 20)), "B": int(rng.integers(5, 12)), "C": 1, "in": 6}
+    cells = [
+        nf.Population("A", nf.LIF(drive=260 * pA, refractory=1 * ms), size=sizes["A"]),
+        nf.Population("B", nf.FilteredLIF(drive=200 * pA), size=sizes["B"]),
+        nf.Population("C", nf.LIF(drive=240 * pA), size=1),
+    ]
+
+    def projection(pre: str, post: str, weight: float, name: str, **more: Any) -> nf.Projection:
+        pattern = nf.Random(0.6, seed=int(rng.integers(1000)))
+        synapses = pattern.pairs(sizes[pre], sizes[post])[0].size
+        first = 0 if pre == "in" else least
+        return nf.Projection(
+            pre, post, weight * rng.random(synapses), pattern=pattern, name=name,
+            axonal_delay=rng.integers(first, first + 6, synapses) * DT, **more,
+        )  # fmt: skip
+
+    pair, weak = rules.PairSTDP(w_max=0.5 * nA), 0.3 * nA
+    projections = [
+        projection("in", "A", 1 * nA, "in", receptor="excitatory"),
+        projection("A", "A", 0.5 * nA, "pair", receptor="excitatory", rule=pair,
+                   dendritic_delay=0.3 * ms),
+        projection("A", "B", 1 * mV, "clopath", rule=rules.ClopathSTDP(w_max=1 * mV)),
+        projection("B", "A", weak, "inhibition", receptor="inhibitory"),
+        projection("A", "C", weak, "reward", receptor="excitatory",
+                   rule=rules.RewardSTDP(w_max=0.5 * nA)),
+        projection("C", "B", 1 * mV, "back"),
+    ]  # fmt: skip
+    inputs: list[Any] = [nf.PoissonInput("in", 40.0, size=6), nf.NoiseInput("noise", "B", 1 * mV)]
+    inputs += [nf.SignalInput("reward"), nf.CurrentInput("wave", "A")]
+    return nf.Circuit("network", cells, projections, inputs)
+
+
+def run(circuit: nf.Circuit, threads: int, **options: Any) -> nf.Recording:
+    rng = np.random.default_rng(5)
+    given = {"reward": rng.normal(size=3000), "wave": rng.normal(0, 50 * pA, 3000)}
+    record = ["v", "pair", "clopath"]
+    return nf.simulate(
+        circuit, given, duration=300 * ms, record=record, record_every=0.7 * ms, seed=2,
+        threads=threads, **options,
+    )  # fmt: skip
+
+
+def assert_same(a: nf.Recording, b: nf.Recording) -> None:
+    for field in ("spikes", "neurons", "traces", "weights", "weight_history"):
+        one, other = getattr(a, field), getattr(b, field)
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(np.asarray(one[name]), np.asarray(other[name]), name)
+    assert a.threshold_margin == b.threshold_margin
+
+
+@pytest.fixture
+def parts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Also little work is shared out. Returns how many parts each batch has had."""
+    monkeypatch.setattr(engine, "_WORK", 1e-9)
+    counts: list[int] = []
+    batch = engine._batch
+
+    def counted(source: Any, parts: Any, *rest: Any) -> None:
+        counts.append(len(parts))
+        batch(source, parts, *rest)
+
+    monkeypatch.setattr(engine, "_batch", counted)
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("threads", [2, 5])
+def test_parts_give_the_same_bits(seed: int, threads: int, parts_of_any_size: list[int]) -> None:
+    circuit = network(seed, least=1 + seed % 3)
+    one = run(circuit, 1)
+    assert all(one.spikes[name].size > 5 for name in "ABC")
+    assert_same(one, run(circuit, threads))
+    assert parts_of_any_size == [1, threads]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parts_to_a_file(dtype: str, parts_of_any_size: list[int], tmp_path: Any) -> None:
+    circuit = network(3)
+    streamed = run(circuit, 2, dtype=dtype, save=tmp_path / "run.h5")
+    assert_same(run(circuit, 1, dtype=dtype), streamed)
+    assert parts_of_any_size == [2, 1]
+
+
+def test_more_spikes_than_there_was_room_for(parts_of_any_size: list[int]) -> None:
+    """Parts make room at different steps."""
+    cells = [nf.Population("A", nf.LIF(drive=900 * pA, refractory=0.1 * ms), size=3),
+             nf.Population("B", nf.LIF(drive=300 * pA), size=3)]  # fmt: skip
+    circuit = nf.Circuit(
+        "busy", cells, [nf.Projection("A", "B", 20 * pA, "excitatory", axonal_delay=5.0)]
+    )
+    one, two = (nf.simulate(circuit, duration=8.0, threads=n) for n in (1, 2))
+    assert one.spikes["A"].size > 3 * (16 * 6 + 1024) / 2
+    assert_same(one, two)
+    assert parts_of_any_size == [1, 2]
+
+
+def test_parts_without_synapses_between_neurons_meet_at_the_end(
+    parts_of_any_size: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meetings: list[tuple[int, int]] = []
+    exchange = engine._exchange
+    monkeypatch.setattr(
+        engine, "_exchange",
+        lambda lanes, start, stop: (meetings.append((start, stop)), exchange(lanes, start, stop)),
+    )  # fmt: skip
+    cell = nf.Population("A", nf.LIF(), size=9)
+    feed = nf.Projection("in", "A", 0.4 * nA, "excitatory", rule=rules.PairSTDP(w_max=1 * nA))
+    circuit = nf.Circuit("fed", [cell], [feed], [nf.PoissonInput("in", 100.0, size=20)])
+    one, two = (nf.simulate(circuit, duration=1.0, seed=1, threads=n) for n in (1, 2))
+    assert one.spikes["A"].size > 20
+    assert_same(one, two)
+    assert meetings == [(0, 10_000)]
+
+
+def test_without_delays_or_with_little_to_do_a_network_is_one_part(
+    parts_of_any_size: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_same(run(network(0, least=0), 1), run(network(0, least=0), 2))
+    monkeypatch.setattr(engine, "_WORK", 5e7)
+    run(network(0, least=3), 2)
+    assert parts_of_any_size == [1, 1, 1]
+
+
+def synapses_of(plan: Plan) -> list[tuple[Any, ...]]:
+    """All of them: where from and to, weight, delays."""
+    static = plan.static
+    rows = list(zip(static.pre, static.slot, static.weight, static.delay, strict=True))
+    for number, p in enumerate(plan.plastic):
+        columns = (p.pre, p.post, p.slot, p.weight, p.axonal, p.dendritic)
+        rows += [(number, *row) for row in zip(*columns, strict=True)]
+    return sorted(rows)
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_every_neuron_and_synapse_is_in_one_part(number: int) -> None:
+    plan = make_plan(network(1), DT)
+    parts = [make() for make in split(plan, work(plan), number)]
+    assert sorted(row for part in parts for row in synapses_of(part.plan)) == synapses_of(plan)
+    for g, group in enumerate(plan.groups):
+        members = [range(p.plan.groups[g].start, p.plan.groups[g].start + p.plan.groups[g].size)
+                   for p in parts]  # fmt: skip
+        assert [n for m in members for n in m] == list(range(group.start, group.start + group.size))
+    for name, (r, all_) in plan.plastic_at.items():
+        found = [np.arange(all_.stop - all_.start)[part.synapses[name]] for part in parts]
+        assert sorted(np.concatenate(found)) == list(range(all_.stop - all_.start))
+        for part, here in zip(parts, found, strict=True):
+            mine = part.plan.plastic[r].weight[part.plan.plastic_at[name][1]]
+            np.testing.assert_array_equal(mine, plan.plastic[r].weight[all_][here])
+
+
+def test_parts_have_about_equal_work() -> None:
+    """Though synapses come to the last neurons alone."""
+    pairs = nf.Pairs(np.repeat(np.arange(400), 50), np.tile(np.arange(350, 400), 400))
+    cells = nf.Population("A", nf.LIF(), size=400)
+    circuit = nf.Circuit("uneven", [cells], [
+        nf.Projection("A", "A", 1 * pA, "excitatory", pattern=pairs, axonal_delay=1 * ms)
+    ])  # fmt: skip
+    plan = make_plan(circuit, DT)
+    cost = work(plan)
+    assert cost.sum() == 400 * 100 + 20_000
+    parts = [make().plan for make in split(plan, cost, 3)]
+    shares = [100 * p.groups[0].size + p.static.pre.size for p in parts]
+    assert max(shares) - min(shares) <= 2 * (100 + 400)
+
+
+def test_the_shortest_delay_is_that_between_neurons() -> None:
+    assert shortest_delay(make_plan(network(2, least=4), DT)) == 4
+    assert shortest_delay(whole(make_plan(network(2, least=0), DT)).plan) == 0
+    alone = nf.Circuit("alone", [nf.Population("A", nf.LIF())])
+    assert shortest_delay(make_plan(alone, DT)) is None
