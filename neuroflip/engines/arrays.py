@@ -10,7 +10,7 @@ import numpy as np
 from neuroflip.circuit import Array, Index
 from neuroflip.engines import kernel
 from neuroflip.engines.job import Job
-from neuroflip.engines.parts import Part
+from neuroflip.engines.parts import Mask, Part
 from neuroflip.engines.plan import Group, Plan, Plastic, Static
 
 _LEVELS = ("pre", "post", "synapse")
@@ -101,7 +101,7 @@ class Shared:
             columns = slice(begin, len(self.states[g]))
             self.state_columns[population, variable] = (g, columns, members)
         self.weights: list[list[int]] = [[] for _ in plan.plastic]
-        self.weight_columns: dict[str, tuple[int, slice, Index | slice]] = {}
+        self.weight_columns: dict[str, tuple[int, slice, Mask | slice]] = {}
         for name in job.weights:
             r, found = plan.plastic_at[name]
             begin = len(self.weights[r])

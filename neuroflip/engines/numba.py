@@ -6,7 +6,7 @@ So do the parts of one trial of a large network.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from neuroflip.circuit import Array, Index
 from neuroflip.engines import kernel, machine_code
 from neuroflip.engines.arrays import BLOCK, Shared
 from neuroflip.engines.job import Job, Recorder
-from neuroflip.engines.parts import Part, shortest_delay, split, whole, work
+from neuroflip.engines.parts import Mask, shortest_delay, split, whole, work
 from neuroflip.engines.plan import Plan, check_finite, make_plan
 from neuroflip.errors import nearest
 from neuroflip.inputs import Drive
@@ -42,29 +42,18 @@ def run(job: Job, *, threads: int = 1, dtype: str = "float64") -> Recorder:
         raise ValueError(f"unknown dtype {dtype!r}; {nearest(str(dtype), _DTYPES)}")
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads must be a whole number, at least 1; got {threads!r}.")
-    recorder, plan = Recorder(job), make_plan(job.circuit, job.dt)
-    source = kernel.kernel_source(
-        tuple(group.model for group in plan.groups),
-        tuple((p.model, p.group) for p in plan.plastic),
-        noise=any(drive.noise for drive in job.drives),
-    )
-    synapses = sum(p.post.size for p in plan.plastic)
-    many = len(job.drives)
-    fitting = min(_NEURONS // max(plan.neurons, 1), _SYNAPSES // max(synapses, 1))
+    recorder, many = Recorder(job), len(job.drives)
+    parts, alone = _parts(job, threads if many == 1 else 1, _DTYPES[dtype])
+    neurons, synapses = parts[0].plan.neurons, sum(r.owner.size for r in parts[0].plastic)
+    fitting = min(_NEURONS // max(neurons, 1), _SYNAPSES // max(synapses, 1))
     size = max(1, min(fitting, -(-many // threads)))
     batches = [range(i, min(i + size, many)) for i in range(0, many, size)]
-    pieces: list[Callable[[], Part]] = [lambda: whole(plan)]
-    alone = job.steps
-    if many == 1 and threads > 1:
-        # Steps for which parts run alone: without a neuron that sends to another, all of them
-        delay = shortest_delay(plan)
-        alone = job.steps if delay is None else delay
-        cost = work(plan)
-        pieces = split(plan, cost, max(1, min(threads, int(alone * cost.sum() / _WORK))))
-    with ThreadPoolExecutor(len(pieces)) as pool:  # which starts no thread before it is used
-        made = pool.map if len(pieces) > 1 else map
-        shared = list(made(lambda piece: Shared(piece(), job, _DTYPES[dtype]), pieces))
-    batch = functools.partial(_batch, source, shared, recorder, alone)
+    source = kernel.kernel_source(
+        tuple(arrays.group.model for arrays in parts[0].groups),
+        tuple(parts[0].rules),
+        noise=any(drive.noise for drive in job.drives),
+    )
+    batch = functools.partial(_batch, source, parts, recorder, alone)
     if threads == 1 or many == 1:
         for trials in batches:
             batch(trials)
@@ -72,6 +61,18 @@ def run(job: Job, *, threads: int = 1, dtype: str = "float64") -> Recorder:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(batch, batches))
     return recorder
+
+
+def _parts(job: Job, most: int, real: Any) -> tuple[list[Shared], int]:
+    """A circuit in up to so many parts, and the steps for which they run alone."""
+    plan = make_plan(job.circuit, job.dt)
+    if most == 1:
+        return [Shared(whole(plan), job, real)], job.steps
+    delay = shortest_delay(plan)
+    alone = job.steps if delay is None else delay  # all steps where no neuron sends to another
+    cost = work(plan)
+    number = max(1, min(most, int(alone * cost.sum() / _WORK)))
+    return [Shared(part, job, real) for part in split(plan, cost, number)], alone
 
 
 class _Given(NamedTuple):
@@ -295,7 +296,7 @@ class _Lane:
         return self.weights[r][:, places], self.shared.synapses[projection]
 
 
-_Piece = tuple[Array, Index | slice]
+_Piece = tuple[Array, Mask | slice]
 """Values of a part, and which of all members these are, along the last axis."""
 
 

@@ -7,8 +7,7 @@ passed: for so many steps each runs alone (Morrison et al. 2005, Neural Comput. 
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,9 @@ _NEURON, _PLASTIC = 100, 3
 static synapse, at some ten spikes a second and steps of 0.1 ms."""
 
 
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
 @dataclass(frozen=True)
 class Part:
     """A plan of some of a plan's neurons, numbered as there, with the synapses onto them.
@@ -30,7 +32,7 @@ class Part:
     """
 
     plan: Plan
-    synapses: Mapping[str, Index | slice]
+    synapses: Mapping[str, Mask | slice]
 
 
 def whole(plan: Plan) -> Part:
@@ -58,15 +60,15 @@ def work(plan: Plan) -> Array:
     return cost
 
 
-def split(plan: Plan, cost: Array, number: int) -> list[Callable[[], Part]]:
-    """What makes so many parts of about equal cost, which is that of each neuron."""
+def split(plan: Plan, cost: Array, number: int) -> Iterator[Part]:
+    """So many parts of about equal cost, each made when it is asked for. cost: of each neuron."""
     cuts = []
     for group in plan.groups:
         end = np.cumsum(cost[group.start : group.start + group.size])
         inner = np.searchsorted(end, end[-1] * np.arange(1, number) / number)
         cuts.append([0, *inner.tolist(), group.size])
-    members = [[slice(*ends[n : n + 2]) for ends in cuts] for n in range(number)]
-    return [functools.partial(_part, plan, m) for m in members]
+    for n in range(number):
+        yield _part(plan, [slice(*ends[n : n + 2]) for ends in cuts])
 
 
 def _part(plan: Plan, members: list[slice]) -> Part:
@@ -80,14 +82,16 @@ def _part(plan: Plan, members: list[slice]) -> Part:
     fed = np.flatnonzero(slot[plan.static.slot])
     columns = (getattr(plan.static, field.name) for field in dataclasses.fields(Static))
     static = Static(*(_chosen(column, fed) for column in columns))
-    found = [np.flatnonzero(neuron[p.post]) for p in plan.plastic]
-    synapses: dict[str, Index | slice] = {}
+    here = [neuron[p.post] for p in plan.plastic]
+    synapses: dict[str, Mask | slice] = {}
     places = {}
     for name, (r, all_) in plan.plastic_at.items():
-        first, last = np.searchsorted(found[r], [all_.start, all_.stop]).tolist()
-        synapses[name], places[name] = found[r][first:last] - all_.start, (r, slice(first, last))
+        synapses[name] = mask = here[r][all_]
+        first = int(np.count_nonzero(here[r][: all_.start]))
+        places[name] = (r, slice(first, first + int(np.count_nonzero(mask))))
     plastic = tuple(
-        _cut_plastic(p, f, plan.groups, members) for p, f in zip(plan.plastic, found, strict=True)
+        _cut_plastic(p, np.flatnonzero(h), plan.groups, members)
+        for p, h in zip(plan.plastic, here, strict=True)
     )
     return Part(
         dataclasses.replace(plan, groups=groups, static=static, plastic=plastic, plastic_at=places),

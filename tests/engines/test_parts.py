@@ -157,7 +157,7 @@ def synapses_of(plan: Plan) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_every_neuron_and_synapse_is_in_one_part(number: int) -> None:
     plan = make_plan(network(1), DT)
-    parts = [make() for make in split(plan, work(plan), number)]
+    parts = list(split(plan, work(plan), number))
     assert sorted(row for part in parts for row in synapses_of(part.plan)) == synapses_of(plan)
     for g, group in enumerate(plan.groups):
         members = [range(p.plan.groups[g].start, p.plan.groups[g].start + p.plan.groups[g].size)
@@ -181,7 +181,7 @@ def test_parts_have_about_equal_work() -> None:
     plan = make_plan(circuit, DT)
     cost = work(plan)
     assert cost.sum() == 400 * 100 + 20_000
-    parts = [make().plan for make in split(plan, cost, 3)]
+    parts = [part.plan for part in split(plan, cost, 3)]
     shares = [100 * p.groups[0].size + p.static.pre.size for p in parts]
     assert max(shares) - min(shares) <= 2 * (100 + 400)
 
