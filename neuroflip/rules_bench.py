@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from neuroflip import rules
+from neuroflip.spiking import SpikeLinear
 from neuroflip.tables import table
 
 BATCH, INPUTS, OUTPUTS, STEPS = 32, 784, 100, 250
@@ -40,7 +41,9 @@ def bench(rounds: int = 5, quick: bool = False) -> dict[str, Any]:
     quick: 25 steps. The rule: every pair counts, both terms in the step of a coincidence, sum over
     the batch, which is the convention of all the packages; "neuroflip, Brian2's" is the same with
     coincidences as in Brian2. Every run sets a layer and its rule up, and in each step takes the
-    forward pass of the layer and then the rule; "forward" is the time of the same without a rule.
+    forward pass of the layer and then the rule; "forward" is the time of the same on `nn.Linear`
+    without a rule. The layer is each package's own: a `SpikeLinear` of neuroflip, a `Connection` of
+    BindsNET, and `nn.Linear` for the others, also in "neuroflip, nn.Linear".
 
     Returns what JSON can hold: "packages", name -> version, or None where it is missing;
     "seconds", name -> processor time of a run (s); "forward", likewise (s); "ratios", name -> its
@@ -132,10 +135,10 @@ def _forward(start: Tensor, pre: Tensor, post: Tensor) -> Tensor:
     return layer.weight
 
 
-def _neuroflip(tau: float, coincidence: str) -> Run:
+def _neuroflip(kind: type[nn.Linear], coincidence: str) -> Run:
     def run(start: Tensor, pre: Tensor, post: Tensor) -> Tensor:
-        layer, neurons = _layer(start), _Neurons()
-        seconds = tau * 1e-3  # steps of 1 ms
+        layer, neurons = _layer(start, kind), _Neurons()
+        seconds = _exact(TAU) * 1e-3  # steps of 1 ms
         rule = rules.PairSTDP(
             tau_plus=seconds, tau_minus=seconds, a_plus=RATE, a_minus=RATE, coincidence=coincidence
         )
@@ -214,8 +217,8 @@ def _bindsnet(start: Tensor, pre: Tensor, post: Tensor) -> Tensor:
     return weight.t()
 
 
-def _layer(start: Tensor) -> nn.Linear:
-    layer = nn.Linear(start.shape[1], start.shape[0], bias=False)
+def _layer(start: Tensor, kind: type[nn.Linear] = nn.Linear) -> nn.Linear:
+    layer = kind(start.shape[1], start.shape[0], bias=False)
     with torch.no_grad():
         layer.weight.copy_(start)
     return layer
@@ -227,8 +230,9 @@ def _exact(tau: float) -> float:
 
 
 RUNS: dict[str, tuple[str, Run]] = {
-    "neuroflip": ("neuroflip", _neuroflip(_exact(TAU), "both")),
-    "neuroflip, Brian2's": ("neuroflip", _neuroflip(_exact(TAU), "potentiate")),
+    "neuroflip": ("neuroflip", _neuroflip(SpikeLinear, "both")),
+    "neuroflip, nn.Linear": ("neuroflip", _neuroflip(nn.Linear, "both")),
+    "neuroflip, Brian2's": ("neuroflip", _neuroflip(SpikeLinear, "potentiate")),
     "snntorch": ("snntorch", _by_hooks(_snntorch)),
     "spikingjelly": ("spikingjelly", _by_hooks(_spikingjelly)),
     "bindsnet": ("bindsnet", _bindsnet),

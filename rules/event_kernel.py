@@ -193,12 +193,13 @@ def event_kernel(
                     return None
                 writer.change(side, terms)
     arguments = (*_WORK, "_pre", "_post", "_w", *(f"{name}_all" for name in names))
-    source = machine_code.Source(_head(), arguments, writer.body())
+    source = machine_code.Source(lanes_text(), arguments, writer.body())
     return EventKernel(source, writer.levels, tuple(writer.numbers), writer.sizes)
 
 
 @functools.cache
-def _head() -> str:
+def lanes_text() -> str:
+    """The text of `event_lanes`, with which kernels begin."""
     return Path(__file__).with_name("event_lanes.py").read_text()
 
 

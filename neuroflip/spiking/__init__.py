@@ -8,4 +8,5 @@ from neuroflip.spiking.convert import to_circuit as to_circuit
 from neuroflip.spiking.layer import SpikingFlipFlop as SpikingFlipFlop
 from neuroflip.spiking.layer import State as State
 from neuroflip.spiking.layer import reset as reset
+from neuroflip.spiking.linear import SpikeLinear as SpikeLinear
 from neuroflip.spiking.unit import Unit as Unit

@@ -31,7 +31,7 @@ def test_the_command_times_what_is_installed_and_names_what_is_not() -> None:
     found = json.loads(result.output)
     assert found["size"][2] == OUTPUTS and set(found["packages"]) == set(RUNS)
     assert {"neuroflip", "snntorch"} <= set(found["seconds"])
-    assert 0 < found["forward"] < found["seconds"]["neuroflip"]
+    assert 0 < found["forward"] < found["seconds"]["neuroflip, nn.Linear"]
     assert found["ratios"]["neuroflip"] == 1 and found["max_difference"]["snntorch"] < 1e-5
     assert torch.get_num_threads() == threads
     wrong = CliRunner().invoke(app, ["bench", "rules", "--rounds", "0"])
