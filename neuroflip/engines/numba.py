@@ -8,6 +8,7 @@ So do the parts of one trial of a large network.
 import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -328,22 +329,16 @@ def _batch(
     chunk, longest = job.chunk(columns), max(part.longest for part in parts)
     lanes = [_Lane(source, part, trials, given, chunk, longest) for part in parts]
     room = 16 * plan.neurons * len(trials) + 1024
-    with ThreadPoolExecutor(len(lanes)) as pool:
+    with ThreadPoolExecutor(len(lanes)) if len(lanes) > 1 else nullcontext() as pool:
         for k in range(0, job.steps, chunk):
             stop = min(k + chunk, job.steps)
             first_input = _first(given.steps, k, stop)
             for lane in lanes:
                 lane.begin(k, first_input, room)
-            if len(lanes) == 1:
+            if pool is None:
                 lanes[0].advance(k, stop)
             else:
-                for start in range(k, stop, alone):
-                    end = min(start + alone, stop)
-                    others = [pool.submit(lane.advance, start, end) for lane in lanes[1:]]
-                    lanes[0].advance(start, end)
-                    for other in others:
-                        other.result()
-                    _exchange(lanes, start, end)
+                _advance_together(lanes, pool, k, stop, alone)
             _hand_over(recorder, lanes, trials, k, stop)
             for lane in lanes:
                 lane.drop(stop)
@@ -354,6 +349,19 @@ def _batch(
                 check_finite(plan, group, state[:, b :: len(trials)])
     final = {name: _whole([lane.final(name) for lane in lanes]) for name in plan.plastic_at}
     recorder.end(trials, final, np.minimum.reduce([lane.closest for lane in lanes]))
+
+
+def _advance_together(
+    lanes: list[_Lane], pool: ThreadPoolExecutor, start: int, stop: int, alone: int
+) -> None:
+    """Steps start to stop - 1, in a thread for each part."""
+    for begin in range(start, stop, alone):
+        end = min(begin + alone, stop)
+        others = [pool.submit(lane.advance, begin, end) for lane in lanes[1:]]
+        lanes[0].advance(begin, end)
+        for other in others:
+            other.result()
+        _exchange(lanes, begin, end)
 
 
 def _exchange(lanes: list[_Lane], start: int, stop: int) -> None:
