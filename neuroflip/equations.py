@@ -510,7 +510,8 @@ def _emit(node: ast.AST, dialect: Dialect, rename: Mapping[str, str]) -> str:
         case ast.UnaryOp(op=op, operand=operand):
             return f"({_OPERATORS[type(op)]}{sub(operand)})"
         case ast.BinOp(left=left, op=ast.Pow(), right=right) if dialect == "scalar":
-            return f"power({sub(left)}, {sub(right)})"
+            # Where the exponent is 0, as that of additive plasticity, the base is not computed
+            return f"(1.0 if {sub(right)} == 0.0 else power({sub(left)}, {sub(right)}))"
         case ast.BinOp(left=left, op=op, right=right):
             return f"({sub(left)} {_OPERATORS[type(op)]} {sub(right)})"
         case ast.Compare(left=left, ops=[op], comparators=[right]):

@@ -136,26 +136,19 @@ def _memory(
     """The arrays of _WORK, but for the numbers."""
     wide, high = (-(-n // LANES) * LANES for n in (inputs, outputs))
     arrays = [
-        _zeros(sizes["pre_sums"] * wide * LANES, dtype),
-        _zeros(sizes["pre_sums"] * CHUNK * LANES, dtype),
-        _zeros(sizes["post_sums"] * wide * LANES, dtype),
+        machine_code.aligned(sizes["pre_sums"] * wide * LANES, dtype),
+        machine_code.aligned(sizes["pre_sums"] * CHUNK * LANES, dtype),
+        machine_code.aligned(sizes["post_sums"] * wide * LANES, dtype),
     ]
     for side, width, row in (("pre", inputs, inputs), ("post", outputs, high)):
         arrays += [
-            _zeros(sizes[f"{side}_rows"] * samples * row, dtype).reshape(-1, row),
-            _zeros(sizes[f"{side}_amounts"] * samples * width, dtype),
-            _zeros(samples + 1, np.int64),
-            _zeros(samples * width, np.uint32),
+            machine_code.aligned(sizes[f"{side}_rows"] * samples * row, dtype).reshape(-1, row),
+            machine_code.aligned(sizes[f"{side}_amounts"] * samples * width, dtype),
+            machine_code.aligned(samples + 1, np.int64),
+            machine_code.aligned(samples * width, np.uint32),
         ]
-    events = [_zeros(samples * outputs, np.uint32) for _ in range(2)]
-    return [*arrays, _zeros(outputs + 1, np.int64), *events]
-
-
-def _zeros(size: int, dtype: Any) -> Any:
-    """An array that begins with a line of the processor's cache: vectors across two are slow."""
-    dtype = np.dtype(dtype)
-    memory = np.zeros(size * dtype.itemsize + 64, np.uint8)
-    return memory[-memory.ctypes.data % 64 :][: size * dtype.itemsize].view(dtype)
+    events = [machine_code.aligned(samples * outputs, np.uint32) for _ in range(2)]
+    return [*arrays, machine_code.aligned(outputs + 1, np.int64), *events]
 
 
 def event_kernel(

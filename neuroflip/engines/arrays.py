@@ -10,6 +10,7 @@ import numpy as np
 from neuroflip.circuit import Array, Index
 from neuroflip.engines import kernel
 from neuroflip.engines.job import Job
+from neuroflip.engines.machine_code import aligned
 from neuroflip.engines.parts import Mask, Part
 from neuroflip.engines.plan import Group, Plan, Plastic, Static
 
@@ -19,7 +20,7 @@ _NO_SYNAPSES = Static(_NONE, _NONE, np.zeros(0), _NONE)
 
 BLOCK = 256
 """Neurons and trials that are updated before one looks whether any is close to its threshold."""
-_EVENTS = (8, 32)
+_EVENTS = (8, 64)
 """Postsynaptic spikes that an owner may write down before synapses must catch up: the more, the
 fewer owners there are, so that all lists together stay in a cache of `_LISTS` bytes."""
 _LISTS = 2**21
@@ -184,8 +185,8 @@ class _GroupArrays:
             self.segment,
             self.cell,
             self.refractory,
-            np.zeros(size),
-            np.zeros(size),
+            aligned(size),
+            aligned(size),
             np.ascontiguousarray(channel),
             self.slots,
             listed.reshape(-1, 2),
@@ -215,7 +216,7 @@ def _static(static: Static, first_slot: int, size: int, sources: int, real: Any)
 
 
 class _PlasticArrays:
-    """The synapses of one plastic list in the kernel's order: 12 bytes each (20 where on_post runs
+    """The synapses of one plastic list in the kernel's order: 13 bytes each (20 where on_post runs
     at once), 4 for their place where delays differ, 8 for the weights of each of several trials,
     and the variables that a rule keeps for each; the rest is kept once an owner."""
 
@@ -318,7 +319,7 @@ class _PlasticArrays:
             np.zeros(batch * size if self.lazy else 0, np.int64),
             np.zeros((len(self.kept["pre"]), batch * pre), real),
             np.zeros(batch * pre if self.kept["pre"] else 0, np.int64),
-            np.zeros(batch * pre if self.deferred else 0, np.int64),
+            np.zeros(batch * size if self.deferred else 0, np.uint8),
             np.zeros((len(self.kept["post"]), batch * post), real),
             np.full(batch * post if self.deferred or self.kept["post"] else 0, -1, np.int64),
             np.zeros(batch * post if self.deferred else 0, np.int32),

@@ -129,7 +129,7 @@ def rule_arguments(r: int) -> list[str]:
     """Names of the arguments that plastic list r adds to the kernel, in order."""
     return [f"r{r}_{name}" for name in (
         "parameters", "decay", "table", "row", "weight", "state", "last",
-        "pre_trace", "pre_last", "since", "post_trace", "post_last",
+        "pre_trace", "pre_last", "met", "post_trace", "post_last",
         "events", "event_step", "event_trace", "full",
         "owner", "target", "slot", "dendritic", "member", "instance", "column",
         "pre_delay", "pre_instance", "pre_first",
@@ -140,11 +140,14 @@ def rule_arguments(r: int) -> list[str]:
 
 @functools.cache
 def kernel_source(
-    groups: tuple[NeuronModel, ...], rules: tuple[RuleKey, ...], noise: bool = False
+    groups: tuple[NeuronModel, ...],
+    rules: tuple[RuleKey, ...],
+    currents: bool = False,
+    noise: bool = False,
 ) -> Source:
     """The kernel for groups and plastic lists of these classes.
 
-    noise: whether any neuron is given noise.
+    currents, noise: whether any neuron is given some.
     """
     arguments = [*_ARGUMENTS]
     for g, model in enumerate(groups):
@@ -211,7 +214,7 @@ def kernel_source(
         if key[0].continuous:
             lines += _flow(r, key, groups)
     for g, model in enumerate(groups):
-        lines += _update(g, model, noise)
+        lines += _update(g, model, currents, noise)
     add("        first_spike[place + 1] = position")
     for g, model in enumerate(groups):
         lines += _static(g, model, rules)
@@ -277,13 +280,16 @@ def _text(expression: eq.Expression) -> str:
     return eq.emit(expression, "scalar", {name: _own(name) for name in expression.names})
 
 
-def _update(g: int, model: NeuronModel, noise: bool) -> list[str]:
+def _update(g: int, model: NeuronModel, currents: bool, noise: bool) -> list[str]:
     deep = " " * 12
-    lines = [
-        "        if wave.shape[1] > 1:",
-        f"{deep}row = k % wave.shape[0]",
-        f"{deep}for i in range(g{g}_injected.size):",
-        f"{deep}    g{g}_injected[i] = wave[row, g{g}_channel[i]]",
+    lines = []
+    if currents:
+        lines += [
+            "        row = k % wave.shape[0]",
+            f"        for i in range(g{g}_injected.size):",
+            f"{deep}g{g}_injected[i] = wave[row, g{g}_channel[i]]",
+        ]
+    lines += [
         f"        g{g}_begin = position",
         f"        for block in range(g{g}_kind.size):",
         f"{deep}p = g{g}_kind[block]",
@@ -296,7 +302,7 @@ def _update(g: int, model: NeuronModel, noise: bool) -> list[str]:
             origin = uint64(g{g}_first[block])  # signed, each index would be tested for its sign
             for i in range(origin, uint64(g{g}_first[block + 1])):""".splitlines()
     inner = [f"{_own(v)} = g{g}_x{j}[i]" for j, v in enumerate(model.variables)]
-    inner.append(f"{_own(INJECTED)} = g{g}_injected[i]")
+    inner.append(f"{_own(INJECTED)} = " + (f"g{g}_injected[i]" if currents else "0.0"))
     if noise:
         inner.append(f"j = uint64(g{g}_before) + i")
         inner.append("sample = np.float64(np.uint32(noise[k & 1, j]).view(np.float32))")
@@ -481,27 +487,25 @@ def _store_synapse(r: int, rule: RuleModel, written: Iterable[str]) -> list[str]
 
 _CATCH_UP = (
     "parameters", "row", "table", "weight", "state", "last",
-    "pre_trace", "pre_last", "event_step", "event_trace", "events",
+    "pre_trace", "pre_last", "event_step", "event_trace", "events", "met",
 )  # fmt: skip
 """The arguments of list r that its function catch_up takes."""
 
 
 def _catch_up(r: int, rule: RuleModel) -> str:
-    """The function by which synapse a meets the spikes that its owner wrote down since `since`."""
+    """The function by which synapse a meets the spikes that its owner wrote down since it last
+    did."""
     p = f"r{r}_"
     kept = noted(rule)
     block = [a for a in rule.on_post if kept or a.target not in variables_at(rule, "post")]
     names = ", ".join(f"{p}{name}" for name in _CATCH_UP)
     lines = ["", "", "@functools.partial(njit, forceinline=True)"]
-    lines += [f"def {p}catch_up(a, owner, other, since, n, dt, {names}):"]
+    lines += [f"def {p}catch_up(a, owner, other, n, dt, {names}):"]
     lines += [f"    {line}" for line in _parameters(r, rule, _read(block))]
     lines += [f"    {p}pre{j} = {p}pre_trace[{j}]" for j in range(len(variables_at(rule, "pre")))]
     lines += [f"    {line}" for line in _load_synapse(r, rule)]
     lines += [
-        f"    z = {p}events[other]",
-        f"    while z > 0 and {p}event_step[other, uint64(z - 1)] >= since:",
-        "        z -= 1",
-        f"    for z in range(z, {p}events[other]):",
+        f"    for z in range({p}met[a], {p}events[other]):",
         f"        k = {p}event_step[other, uint64(z)]",
     ]
     inner = _load(r, rule, "pre", "owner", _read(block), "{}_")
@@ -512,6 +516,7 @@ def _catch_up(r: int, rule: RuleModel) -> str:
     inner += [f"{_own(a.target)} = {_text(a.value)}" for a in block]
     lines += [f"        {line}" for line in inner]
     lines += [f"    {line}" for line in _store_synapse(r, rule, {a.target for a in block})]
+    lines.append(f"    {p}met[a] = {p}events[other]")
     return "\n".join(lines) + "\n"
 
 
@@ -519,8 +524,8 @@ def _call_catch_up(r: int) -> list[str]:
     p = f"r{r}_"
     names = ", ".join(f"{p}{name}" for name in _CATCH_UP)
     return [
-        f"if {p}post_last[other] >= since:",
-        f"    {p}catch_up(a, owner, other, since, n, dt, {names})",
+        f"if {p}met[a] < {p}events[other]:",
+        f"    {p}catch_up(a, owner, other, n, dt, {names})",
     ]
 
 
@@ -533,15 +538,18 @@ def _catch_all_up(r: int) -> list[str]:
                 for trial in range(batch):
                     for source in range({p}pre_first.shape[1] - 1):
                         owner = trial * {p}pre_size + b * ({p}pre_first.shape[1] - 1) + source
-                        since = {p}since[owner]
-                        {p}since[owner] = k
                         first = uint64({p}pre_first[b, source])
                         for s in range(first, uint64({p}pre_first[b, source + 1])):
                             m = uint64({p}owner[s])
                             a = uint64(trial * {p}size) + s
                             other = uint64(trial * {p}post_size) + m""".splitlines()
     lines += [f"{' ' * 28}{line}" for line in _call_catch_up(r)]
-    return [*lines, f"{' ' * 12}{p}events[:] = 0", f"{' ' * 12}{p}full[0] = False"]
+    return [
+        *lines,
+        f"{' ' * 12}{p}events[:] = 0",
+        f"{' ' * 12}{p}met[:] = 0",
+        f"{' ' * 12}{p}full[0] = False",
+    ]
 
 
 def _plastic(r: int, key: RuleKey, side: str, groups: Sequence[NeuronModel]) -> list[str]:
@@ -576,8 +584,6 @@ def _plastic(r: int, key: RuleKey, side: str, groups: Sequence[NeuronModel]) -> 
         return lines + [f"{deep}{line}" for line in _note(r, rule)]
     lines += [f"{deep}{line}" for line in _load(r, rule, side, "owner", seen, "begin_{}")]
     if side == "pre":
-        if later:
-            lines.append(f"{deep}since = {p}since[owner]")
         lines.append(f"{deep}for s in range(uint64(first), uint64(after)):")
         inner = [f"m = uint64({p}owner[s])", f"other = uint64(trial * {p}post_size) + m"]
     else:
@@ -605,8 +611,6 @@ else:
     inner += [f"{_own(a.target)} = {_text(a.value)}" for a in block]
     inner += _store_synapse(r, rule, written)
     lines += [f"{deeper}{line}" for line in inner]
-    if side == "pre" and later:
-        lines.append(f"{deep}{p}since[owner] = k")
     return lines + [f"{deep}{line}" for line in _store(r, rule, side, seen)]
 
 

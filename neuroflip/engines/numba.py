@@ -52,6 +52,7 @@ def run(job: Job, *, threads: int = 1, dtype: str = "float64") -> Recorder:
     source = kernel.kernel_source(
         tuple(arrays.group.model for arrays in parts[0].groups),
         tuple(parts[0].rules),
+        currents=any(drive.currents for drive in job.drives),
         noise=any(drive.noise for drive in job.drives),
     )
     batch = functools.partial(_batch, source, parts, recorder, alone)
@@ -199,7 +200,7 @@ class _Lane:
         rows = -(-chunk // job.every)
         self.traces = [np.empty((rows, width * batch)) for width in shared.widths]
         self.closest = np.full(shared.cells * batch, np.inf)
-        memory = np.zeros(shared.begin[-1] * batch, real)  # the state of all groups
+        memory = machine_code.aligned(shared.begin[-1] * batch, real)  # the state of all groups
         self.first_spike = np.zeros(longest + chunk + 1, np.int64)
         self.spikes = self.trial = np.zeros(0, np.int32)
         key, amplitude, noise = _noise(shared, drives)
@@ -211,7 +212,8 @@ class _Lane:
             "input_spikes": given.spikes, "input_trials": given.trials,
             "wave": given.wave, "memory": memory,
             "pending": np.zeros((shared.depth, shared.plan.slots * batch), real),
-            "closest": self.closest, "distance": np.zeros(BLOCK), "signal": given.signal,
+            "closest": self.closest, "distance": machine_code.aligned(BLOCK),
+            "signal": given.signal,
             "noise_key": key, "noise_amplitude": amplitude, "noise": noise,
         }  # fmt: skip
         self.states: list[Array] = []

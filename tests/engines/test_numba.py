@@ -53,12 +53,12 @@ def test_postsynaptic_spikes_wait_for_a_silent_synapse_however_many_they_are() -
     )
     inputs = {
         "in": [[1 * ms, 905 * ms], [300 * ms, 310 * ms, 311 * ms]],
-        "kick": [np.arange(100, 400, 2.5) * ms, [0.2, 0.9]],
+        "kick": [np.arange(100, 700, 2.5) * ms, [0.2, 0.9]],
     }
     recorded = nf.simulate(circuit, inputs, duration=1.0, record="in->A", record_every=50 * ms)
     plain = nf.simulate(circuit, inputs, duration=1.0)
     post = [np.rint(train / DT).astype(int).tolist() for train in plain.trains("A")]
-    assert len(post[0]) == 120 > 3 * arrays._EVENTS[1]
+    assert len(post[0]) == 240 > 3 * arrays._EVENTS[1]
     pre = [np.rint(np.array(train) / DT).astype(int).tolist() for train in inputs["in"]]
     expected = np.array([[by_hand(rule, a, b, 0.3 * mV) for b in post] for a in pre])
     assert np.abs(expected - 0.3 * mV).min() > 1e-3 * mV
@@ -108,17 +108,17 @@ def _bytes_a_synapse(arrays: Any, synapses: int) -> float:
 
 @pytest.mark.parametrize(
     ("rule", "most"),
-    [(rules.PairSTDP(w_max=2e-12), 16), (rules.FroemkeDanSTDP(w_max=2e-12), 16),
+    [(rules.PairSTDP(w_max=2e-12), 17), (rules.FroemkeDanSTDP(w_max=2e-12), 17),
      (rules.ClopathSTDP(w_max=2e-12), 24)],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_memory_of_a_synapse(rule: Any, most: int) -> None:
     """24 bytes at most for a plastic one with a delay of its own, 12 for a static one with a
     common delay."""
-    delay = np.random.default_rng(0).integers(1, 6, (200, 300)) * ms
+    delay = np.random.default_rng(0).integers(1, 6, (400, 600)) * ms
     circuit = nf.Circuit(
         "many",
-        [nf.Population("A", nf.LIF(), size=200), nf.Population("B", nf.FilteredLIF(), size=300)],
+        [nf.Population("A", nf.LIF(), size=400), nf.Population("B", nf.FilteredLIF(), size=600)],
         [
             nf.Projection("A", "B", 1e-12, axonal_delay=delay, rule=rule),
             nf.Projection("B", "A", 1e-12, "inhibitory", axonal_delay=1 * ms),
@@ -129,8 +129,8 @@ def test_memory_of_a_synapse(rule: Any, most: int) -> None:
     [plastic] = shared.plastic
     kept = [*vars(plastic).values(), *plastic.arguments([{}], [], np.zeros((1, 0)))]
     unique = {id(v): v for v in kept}.values()
-    assert _bytes_a_synapse(unique, 60_000) <= most
-    assert _bytes_a_synapse(shared.groups[0].static, 60_000) <= 12
+    assert _bytes_a_synapse(unique, 240_000) <= most
+    assert _bytes_a_synapse(shared.groups[0].static, 240_000) <= 12
 
 
 def test_a_delay_of_too_many_steps_is_refused() -> None:
