@@ -27,8 +27,8 @@ def check_step(
     potentials at the neuron's threshold; a layer a signal when it is set, and never the neuron.
 
     It cannot be told of rules without bounds, of those that join many synapses, of those that read
-    of the neuron what is not given, of a signal that works a step later or on (RewardSTDP), and of
-    what more than one spike on a side, or a signal that goes on for long, adds up to.
+    of the neuron what is not given, and of what more than one spike on a side, or a signal that
+    goes on for long, adds up to (RewardSTDP; a layer refuses the step in which that happens).
 
     >>> from neuroflip import rules
     >>> from neuroflip.units import ms

@@ -108,8 +108,8 @@ class _Values:
 class _Program:
     """A rule with its numbers put in, as `Stepper` runs it; the same for all layers.
 
-    apart: whether every sample has weights of its own, for a step or for good. kernel: of its
-    steps on one matrix of weights; None where there is none.
+    signals: whether it reads third factors. apart: whether every sample has weights of its own, for
+    a step or for good. kernel: of its steps on one matrix of weights; None where there is none.
     """
 
     def __init__(
@@ -123,6 +123,7 @@ class _Program:
         given: dict[str, Level] = {}
         if activity is not None:
             given = {activity[0]: "pre", activity[1]: "post"}
+        self.signals = bool(model.signals)
         self.state_levels: dict[str, Level] = {
             v: model.level[v] for v in model.variables if v not in given
         }
@@ -395,8 +396,10 @@ class Stepper:
         """
         total: Tensor = values.now[line.target]
         bounds = self.bounds if line.target == "w" else None
-        # Rates have no largest value, so that only the step itself shows what they do to a weight
-        before = total.clone() if bounds is not None and self.activity is not None else None
+        # Rates have no largest value, and a signal may work later, so that only the step itself
+        # shows what they do to a weight
+        shown = self.activity is not None or (side is None and self._program.signals)
+        before = total.clone() if bounds is not None and shown else None
         shared = line.target == "w" and not self._program.apart
         if shared and self.reduction == "mean":
             scale /= values.samples
@@ -427,9 +430,10 @@ class Stepper:
         largest = float((after - before).abs_().max()) if before.numel() else 0.0
         if largest > 1.000001 * (bounds[1] - bounds[0]):  # what float32 cannot tell
             after.copy_(before)
+            less = "less activity" if self.activity is not None else "smaller signals"
             raise ValueError(
-                f"{refusal(self.name, 'a weight', largest, '', bounds)}, or the layer less "
-                'activity or reduction="mean". Nothing has changed.'
+                f"{refusal(self.name, 'a weight', largest, '', bounds)}, or the layer {less} or "
+                'reduction="mean". Nothing has changed.'
             )
 
     def _add_joined(

@@ -165,13 +165,17 @@ class _GroupArrays:
             )
 
     def arguments(
-        self, state: Array, channel: Index, record: list[tuple[int, int]], trace: Array
+        self,
+        batch: int,
+        state: Array,
+        channel: Index,
+        record: list[tuple[int, int]],
+        trace: Array,
     ) -> list[Any]:
-        """The kernel's arguments, as `kernel.group_arguments` names them.
+        """The kernel's arguments, as `kernel.group_arguments` names them, for `batch` trials.
 
         state: (variables, neurons and trials). channel: column of the waves of each of these.
         """
-        batch = channel.size // self.group.size
         listed = np.array(record, dtype=np.int64).reshape(-1, 1, 2)
         listed = listed * [1, batch] + np.stack([np.zeros(batch), np.arange(batch)], 1).astype(int)
         size = self.group.size * batch
@@ -181,7 +185,7 @@ class _GroupArrays:
             state,
             self.constants,
             np.concatenate([*parts, [size]]),
-            np.repeat(np.arange(len(parts)), [part.size for part in parts]),
+            np.repeat(np.arange(len(parts)), np.array([part.size for part in parts], np.int64)),
             self.segment,
             self.cell,
             self.refractory,

@@ -73,7 +73,7 @@ def _parts(job: Job, most: int, real: Any) -> tuple[list[Shared], int]:
     delay = shortest_delay(plan)
     alone = job.steps if delay is None else delay  # all steps where no neuron sends to another
     cost = work(plan)
-    number = max(1, min(most, int(alone * cost.sum() / _WORK)))
+    number = max(1, min(most, plan.neurons, int(alone * cost.sum() / _WORK)))
     return [Shared(part, job, real) for part in split(plan, cost, number)], alone
 
 
@@ -225,7 +225,8 @@ class _Lane:
             first = arrays.group.start
             column = given.channel[first : first + arrays.group.size].reshape(-1)
             names = kernel.group_arguments(g, arrays.group.model)
-            values = arrays.arguments(self.states[g], column, shared.states[g], self.traces[g])
+            record, trace = shared.states[g], self.traces[g]
+            values = arrays.arguments(batch, self.states[g], column, record, trace)
             arguments |= zip(names, values, strict=True)
         for r, plastic in enumerate(shared.plastic):
             trace = self.traces[len(shared.groups) + r]

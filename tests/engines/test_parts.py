@@ -16,15 +16,15 @@ DT = 0.1 * ms
 
 
 def network(seed: int, least: int = 1) -> nf.Circuit:
-    """Three populations of two models and unlike sizes, one of a single neuron; delays of least
-    steps and more; rules whose variables are kept by neuron and by synapse, read the neuron, or a
+    """Three populations of unlike sizes and models, one of a single neuron; delays of least steps
+    and more; rules whose variables are kept by neuron and by synapse, read the neuron, or a
     signal; noise."""
     rng = np.random.default_rng(seed)
     sizes = {"A": int(rng.integers(8, 20)), "B": int(rng.integers(5, 12)), "C": 1, "in": 6}
     cells = [
         nf.Population("A", nf.LIF(drive=260 * pA, refractory=1 * ms), size=sizes["A"]),
         nf.Population("B", nf.FilteredLIF(drive=200 * pA), size=sizes["B"]),
-        nf.Population("C", nf.LIF(drive=240 * pA), size=1),
+        nf.Population("C", nf.DeltaLIF(), size=1),
     ]
 
     def projection(pre: str, post: str, weight: float, name: str, **more: Any) -> nf.Projection:
@@ -43,8 +43,7 @@ def network(seed: int, least: int = 1) -> nf.Circuit:
                    dendritic_delay=0.3 * ms),
         projection("A", "B", 1 * mV, "clopath", rule=rules.ClopathSTDP(w_max=1 * mV)),
         projection("B", "A", weak, "inhibition", receptor="inhibitory"),
-        projection("A", "C", weak, "reward", receptor="excitatory",
-                   rule=rules.RewardSTDP(w_max=0.5 * nA)),
+        projection("A", "C", 9 * mV, "reward", rule=rules.RewardSTDP(w_max=10 * mV)),
         projection("C", "B", 1 * mV, "back"),
     ]  # fmt: skip
     inputs: list[Any] = [nf.PoissonInput("in", 40.0, size=6), nf.NoiseInput("noise", "B", 1 * mV)]
@@ -133,6 +132,17 @@ def test_parts_without_synapses_between_neurons_meet_at_the_end(
     assert one.spikes["A"].size > 20
     assert_same(one, two)
     assert meetings == [(0, 10_000)]
+
+
+def test_a_neuron_alone_is_one_part(parts_of_any_size: list[int]) -> None:
+    feed = nf.Projection("in", "A", 0.4 * nA, "excitatory")
+    circuit = nf.Circuit(
+        "one", [nf.Population("A", nf.LIF())], [feed], [nf.PoissonInput("in", 100.0, size=20)]
+    )
+    one, two = (nf.simulate(circuit, duration=1.0, seed=1, threads=n) for n in (1, 2))
+    assert one.spikes["A"].size > 20
+    assert_same(one, two)
+    assert parts_of_any_size == [1, 1]
 
 
 def test_without_delays_or_with_little_to_do_a_network_is_one_part(

@@ -159,3 +159,36 @@ def test_check_rule_says_so() -> None:
     report = rules.check_rule(rules.BistableSynapse(drift_up=2e4))
     assert not report.ok
     assert any("past both bounds" in row.detail for row in report.rows)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean", "none"])
+@pytest.mark.parametrize(("factor", "refused"), [(0.99, False), (1.01, True)])
+def test_layers_refuse_the_step_in_which_a_past_signal_works(
+    factor: float, refused: bool, reduction: str
+) -> None:
+    """Many pairs, and a reward that one of them would allow, d = dt reward; the step after it moves
+    the weight by dt c d, c after one step of decay."""
+    rule = rules.RewardSTDP(tau_c=0.1, a_minus=0.0)
+    layer, neurons = nn.Linear(1, 1, bias=False, dtype=F64), nn.Identity()
+    nn.init.constant_(layer.weight, 0.25)
+    learner = rules.attach(layer, rule, post=neurons, merge="replace", reduction=reduction)
+
+    def step(spike: float) -> None:
+        layer(torch.full((1, 1), spike, dtype=F64))
+        neurons(torch.full((1, 1), spike, dtype=F64))
+
+    for _ in range(10):
+        step(1.0)
+    c = learner.state["c"].item()
+    learner.signals["reward"] = factor / (1e-3 * c * math.exp(-0.01) * 1e-3)
+    step(0.0)
+    learner.signals["reward"] = 0.0
+    state, weight = learner.state, learner.weight
+    if not refused:
+        step(0.0)
+        assert learner.weight.item() == 1.0  # 0.25 and 0.99, clipped
+        return
+    with pytest.raises(ValueError, match="past both bounds, 0 and 1; .* smaller signals"):
+        step(0.0)
+    assert torch.equal(learner.weight, weight)
+    assert all(torch.equal(learner.state[name], state[name]) for name in state)
