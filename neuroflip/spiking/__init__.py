@@ -1,4 +1,5 @@
-"""Spiking flip-flops as a layer of snnTorch networks, and such networks as circuits."""
+"""Spiking flip-flops as a layer of snnTorch networks, such networks as circuits, and a linear layer
+that skips zeros."""
 
 from neuroflip.spiking.convert import beta_of_tau as beta_of_tau
 from neuroflip.spiking.convert import inputs_of as inputs_of
