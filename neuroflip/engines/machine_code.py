@@ -108,6 +108,11 @@ class Call:
             else:
                 self._integers[integer] = a
 
+    def point(self, **addresses: int) -> None:
+        """Replace arrays by others of their kind and shape, which the caller holds."""
+        for name, address in addresses.items():
+            self._pointers[self._at[name][0]] = address
+
     def __call__(self) -> int:
         status = self._entry(*self._tables)
         if status:

@@ -1,20 +1,19 @@
 """A linear layer that visits only the inputs that fire."""
 
-import ctypes
 import functools
-from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from neuroflip.engines import machine_code
 from neuroflip.rules.event_kernel import lanes_text
 
 _WORTH = 100_000
 """Samples times weights from which on the kernel is used: it takes seconds to compile, once."""
-_TYPES = {torch.float32: "float32", torch.float64: "float64"}
-_KINDS = ("{0} 2", "{0} 2", "{0} 1", "{0} 2", "int64 1", "uint32 1")
+_TYPES = (torch.float32, torch.float64)
 
 _SUMS = """\
     if not spikes(x, first, at):
@@ -46,44 +45,21 @@ def _source() -> machine_code.Source:
     return machine_code.Source(lanes_text(), ("x", "weight", "bias", "y", "first", "at"), _SUMS)
 
 
-@dataclass
 class _Work:
-    """What one forward pass at a time works with: the tables of the compiled code's arguments."""
+    """What one forward pass at a time works with."""
 
-    samples: int
-    inputs: int
-    outputs: int
-    dtype: torch.dtype
-    pointers: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        samples, inputs, outputs = self.samples, self.inputs, self.outputs
-        kinds = tuple(kind.format(_TYPES[self.dtype]) for kind in _KINDS)
-        self._entry = machine_code.entry(_source(), kinds)
-        self._held = (
-            torch.zeros(outputs, dtype=self.dtype),  # the bias where there is none
-            torch.empty(samples + 1, dtype=torch.int64),
-            torch.empty(samples * inputs, dtype=torch.int32),
-        )
-        zero, first, at = (tensor.data_ptr() for tensor in self._held)
-        self.pointers = (ctypes.c_uint64 * 6)(0, 0, zero, 0, first, at)
-        shapes = [samples, inputs, inputs, outputs, outputs, samples, outputs]
-        shapes += [samples + 1, samples * inputs]
-        self._integers = (ctypes.c_int64 * len(shapes))(*shapes)
-        self._result = (ctypes.c_int64 * 2)()  # and where an exception would be told
-        result = ctypes.addressof(self._result)
-        self._tables = [
-            result, result + 8, ctypes.addressof(self.pointers),
-            ctypes.addressof(self._integers), 0,
-        ]  # fmt: skip
-
-    def fits(self, samples: int, dtype: torch.dtype) -> bool:
-        return self.samples == samples and self.dtype is dtype
-
-    def run(self) -> bool:
-        if self._entry(*self._tables):
-            raise RuntimeError("the compiled sums of a SpikeLinear failed.")
-        return bool(self._result[0])
+    def __init__(self, samples: int, inputs: int, outputs: int, dtype: torch.dtype) -> None:
+        self.sizes = (samples, dtype)
+        kind = torch.empty(0, dtype=dtype).numpy().dtype
+        arrays = {
+            "x": np.empty((samples, inputs), kind),
+            "weight": np.empty((inputs, outputs), kind),
+            "bias": np.zeros(outputs, kind),  # stays where there is none
+            "y": np.empty((samples, outputs), kind),
+            "first": np.empty(samples + 1, np.int64),
+            "at": np.empty(samples * inputs, np.uint32),
+        }
+        self.call = machine_code.Call(_source(), arrays)
 
 
 class SpikeLinear(nn.Linear):
@@ -94,7 +70,8 @@ class SpikeLinear(nn.Linear):
     Arguments, parameters, shapes and state_dict are those of `nn.Linear`. On a CPU, where no
     gradient is asked for and the input is 0 and 1 with at most a fifth of ones, a compiled loop
     adds up the weights of the inputs that fire; anything else goes the way of `nn.Linear`. Both
-    give the same numbers to rounding. So a layer that a rule alone teaches (merge "replace" of
+    give the same numbers to rounding (but that an infinite weight makes NaN of a silent input
+    there, and nothing in the loop). So a layer that a rule alone teaches (merge "replace" of
     `rules.attach`) spends its time on what happens, not on zeros.
 
     The weight is (out_features, in_features), and lies in memory by inputs: weight.t() is
@@ -132,11 +109,13 @@ class SpikeLinear(nn.Linear):
         """Whether the loop can take this input, if it is spikes."""
         weight, bias = self._parameters["weight"], self._parameters["bias"]
         assert weight is not None
+        if type(x) is not Tensor or x.layout is not torch.strided or is_functorch_wrapped_tensor(x):
+            return False
         if torch.is_grad_enabled() and (
             x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
         ):
             return False
-        if type(x) is not Tensor or not x.is_cpu or x.dtype is not weight.dtype:
+        if not x.is_cpu or x.dtype is not weight.dtype:
             return False
         if x.numel() * self.out_features < _WORTH or x.dtype not in _TYPES:
             return False
@@ -154,17 +133,17 @@ class SpikeLinear(nn.Linear):
         """The sums over the inputs that fire; None where the input is no spikes, or too many."""
         samples = x.numel() // self.in_features
         work = self._idle.pop() if self._idle else None  # a thread beside this one takes its own
-        if work is None or not work.fits(samples, x.dtype):
+        if work is None or work.sizes != (samples, x.dtype):
             try:
                 work = _Work(samples, self.in_features, self.out_features, x.dtype)
             except machine_code.NoCompiler:
                 return None
         y = x.new_empty((*x.shape[:-1], self.out_features))
-        pointers = work.pointers
-        pointers[0], pointers[1], pointers[3] = x.data_ptr(), self.weight.data_ptr(), y.data_ptr()
+        call = work.call
+        call.point(x=x.data_ptr(), weight=self.weight.data_ptr(), y=y.data_ptr())
         if self.bias is not None:
-            pointers[2] = self.bias.data_ptr()
-        done = work.run()
+            call.point(bias=self.bias.data_ptr())
+        done = call()
         self._idle.append(work)
         return y if done else None
 

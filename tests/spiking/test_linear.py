@@ -31,8 +31,13 @@ def layers(inputs: int, outputs: int, **options: Any) -> tuple[SpikeLinear, nn.L
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each pass went through the loop to its end."""
     found: list[bool] = []
-    run = linear._Work.run
-    monkeypatch.setattr(linear._Work, "run", lambda self: found.append(run(self)) or found[-1])
+
+    class Watched(machine_code.Call):
+        def __call__(self) -> int:
+            found.append(bool(super().__call__()))
+            return found[-1]
+
+    monkeypatch.setattr(linear.machine_code, "Call", Watched)
     return found
 
 
@@ -147,7 +152,7 @@ def test_without_a_compiler_it_is_linear(monkeypatch: pytest.MonkeyPatch) -> Non
     def none(*_: Any) -> None:
         raise machine_code.NoCompiler("switched off")
 
-    monkeypatch.setattr(linear.machine_code, "entry", none)
+    monkeypatch.setattr(linear.machine_code, "Call", none)
     ours, theirs = layers(784, 100)
     torch.testing.assert_close(ours(spikes(32, 784)), theirs(spikes(32, 784)))
 
@@ -158,6 +163,17 @@ def test_it_can_be_exported(taken: list[bool]) -> None:
     program = torch.export.export(ours, (x,)).module()
     torch.testing.assert_close(program(x), theirs(x))
     assert taken == []
+
+
+def test_what_is_no_plain_tensor_goes_the_way_of_linear(taken: list[bool]) -> None:
+    ours, theirs = layers(784, 100)
+    x = spikes(3, 32, 784)
+    torch.testing.assert_close(torch.vmap(ours)(x), theirs(x), rtol=0, atol=3e-6)
+    sparse = x[0].to_sparse()
+    torch.testing.assert_close(ours(sparse), theirs(sparse), rtol=0, atol=3e-6)
+    assert taken == []
+    with pytest.raises(TypeError, match="must be Tensor, not list"):
+        ours([[0.0] * 784])
 
 
 def test_a_wrong_width_is_refused_as_by_linear() -> None:
