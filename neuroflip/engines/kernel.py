@@ -4,7 +4,7 @@ The text depends on the neuron models and rule classes alone, not on sizes or pa
 circuits made of the same parts share one compiled kernel. One step, in order:
 
     rules that change continuously are advanced; inputs send; every group updates its state and
-    sends the spikes that cross threshold;
+    sends the spikes that cross threshold; a part of a network hears those of the others;
     static synapses, then plastic ones, take the spikes that arrive, presynaptic before
     postsynaptic; what has reached the somas is added to the state; neurons that fired are reset.
 
@@ -103,11 +103,24 @@ def fill(key, pair, noise):
 {inspect.getsource(gaussians)}
 '''
 
+_MEET = '''
+
+@njit
+def meet(arrived, all):
+    """Wait until so many have arrived, at this meeting and those before."""
+    spins = 0
+    arrive(arrived)
+    while arrivals(arrived) < all:
+        spins += 1
+        if spins > 2000:
+            give_way()
+'''
+
 _ARGUMENTS = (
     "base", "start", "stop", "end", "dt", "every", "batch",
     "spikes", "trials", "first_spike", "oldest", "first_input", "input_spikes", "input_trials",
     "wave", "memory", "pending", "closest", "distance", "signal",
-    "noise_key", "noise_amplitude", "noise",
+    "noise_key", "noise_amplitude", "noise", "mine", "board", "arrived",
 )  # fmt: skip
 
 RuleKey = tuple[RuleModel, int | None]
@@ -144,10 +157,12 @@ def kernel_source(
     rules: tuple[RuleKey, ...],
     currents: bool = False,
     noise: bool = False,
+    parts: bool = False,
 ) -> Source:
     """The kernel for groups and plastic lists of these classes.
 
-    currents, noise: whether any neuron is given some.
+    currents, noise: whether any neuron is given some. parts: whether it advances one of several
+    parts of a network, which a thread each advances at the same time.
     """
     arguments = [*_ARGUMENTS]
     for g, model in enumerate(groups):
@@ -175,6 +190,8 @@ def kernel_source(
     for g in range(len(groups)):
         add(f"    g{g}_before = room")
         add(f"    room += g{g}_segment.size * batch")
+    if parts:
+        add("    room = board.shape[2]")
     add("    for k in range(start, stop + 1):")
     for r, (rule, _) in enumerate(rules):
         if deferred(rule):
@@ -215,6 +232,8 @@ def kernel_source(
             lines += _flow(r, key, groups)
     for g, model in enumerate(groups):
         lines += _update(g, model, currents, noise)
+    if parts:
+        lines += _hear(len(groups))
     add("        first_spike[place + 1] = position")
     for g, model in enumerate(groups):
         lines += _static(g, model, rules)
@@ -227,7 +246,9 @@ def kernel_source(
         lines += _reset(g, model)
     add("    return stop")
     return Source(
-        _PREAMBLE + (_NOISE if noise else "") + later, tuple(arguments), "\n".join(lines) + "\n"
+        _PREAMBLE + (_NOISE if noise else "") + (_MEET if parts else "") + later,
+        tuple(arguments),
+        "\n".join(lines) + "\n",
     )
 
 
@@ -348,6 +369,35 @@ def _update(g: int, model: NeuronModel, currents: bool, noise: bool) -> list[str
                             trials[position] = b
                             position += 1
         g{g}_end = position""".splitlines()
+    return lines
+
+
+def _hear(groups: int) -> list[str]:
+    """The spikes of all parts in place of those of this one, in the order of a network in one.
+
+    A part puts up how many of each group it has, and then these. There are two boards, used in
+    turn: one is written to again when all have met at the other, and so have read it.
+    """
+    lines = f"""\
+        side = k & 1
+        for q in range(g0_begin, position):
+            board[side, mine, {groups} + q - g0_begin] = spikes[q]""".splitlines()
+    lines += [f"        board[side, mine, {g}] = g{g}_end - g{g}_begin" for g in range(groups)]
+    lines += [
+        "        meet(arrived, (k + 1) * board.shape[1])",
+        "        position = g0_begin",
+    ]
+    for g in range(groups):
+        before = "".join(f" + board[side, p, {h}]" for h in range(g))
+        lines += f"""\
+        for p in range(board.shape[1]):
+            if p == mine:
+                g{g}_begin, g{g}_end = position, position + board[side, p, {g}]
+            first = {groups}{before}
+            for q in range(first, first + board[side, p, {g}]):
+                spikes[position] = board[side, p, q]
+                trials[position] = 0
+                position += 1""".splitlines()
     return lines
 
 

@@ -8,6 +8,7 @@ import ctypes
 import functools
 import hashlib
 import importlib
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -209,7 +210,7 @@ def _compiled(source: str) -> _Code:
     settings: Any = numba.config
     if settings.DISABLE_JIT:
         raise NoCompiler("engine 'numba' needs numba's compiler: unset NUMBA_DISABLE_JIT.")
-    module: dict[str, Any] = {"arguments_at": _arguments_at()}
+    module: dict[str, Any] = {"arguments_at": _arguments_at(), **_meeting()}
     exec(compile(source, "<kernel>", "exec"), module)
     signature = types.int64(
         types.CPointer(types.uintp), types.CPointer(types.int64), types.CPointer(types.float64)
@@ -221,6 +222,48 @@ def _compiled(source: str) -> _Code:
     outside = (f.name for f in library._final_module.functions if f.is_declaration)
     needed = tuple(sorted(name for name in outside if not name.startswith("llvm.")))
     return _Code(found.fndesc.llvm_func_name, needed, library._get_compiled_object())
+
+
+@functools.cache
+def _meeting() -> dict[str, Any]:
+    """For numba: what threads need to wait for each other at a count, the first of an array.
+
+    arrive(count) adds one; arrivals(count) reads it. What a thread wrote before it arrived, another
+    sees once it has read so. give_way() lets another thread run.
+    """
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    def first(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+        return context.make_array(kind)(context, builder, array).data
+
+    @intrinsic
+    def arrive(context: Any, count: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            at = first(context, builder, count, given[0])
+            return builder.atomic_rmw("add", at, ir.Constant(ir.IntType(64), 1), "acq_rel")
+
+        return types.int64(count), generate
+
+    @intrinsic
+    def arrivals(context: Any, count: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            return builder.load_atomic(first(context, builder, count, given[0]), "acquire", 8)
+
+        return types.int64(count), generate
+
+    @intrinsic
+    def give_way(context: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            kind = ir.FunctionType(ir.IntType(32), ())
+            name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+            return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), ())
+
+        return types.int32(), generate
+
+    return {"arrive": arrive, "arrivals": arrivals, "give_way": give_way}
 
 
 @functools.cache

@@ -17,16 +17,17 @@ from neuroflip.circuit import Array, Index
 from neuroflip.engines import kernel, machine_code
 from neuroflip.engines.arrays import BLOCK, Shared
 from neuroflip.engines.job import Job, Recorder
-from neuroflip.engines.parts import Mask, shortest_delay, split, whole, work
+from neuroflip.engines.parts import Mask, split, whole, work
 from neuroflip.engines.plan import Plan, check_finite, make_plan
 from neuroflip.errors import nearest
 from neuroflip.inputs import Drive
 
 _NEURONS = 4096  # of a batch: their state stays in a second-level cache
 _SYNAPSES = 32_768  # plastic ones of a batch, likewise
-_WORK = 5e7
-"""What a part must have to do, by `work`, before it meets the others, to be worth a thread: half a
-millisecond, where a meeting takes a fifth of one."""
+_WORK = 1e6
+"""What a part must have to do in a step, by `work`, to be worth a thread: some 5 us."""
+_CUT = 2e4
+"""Work of a run for each synapse that repays cutting the network: some 25 nanoseconds each."""
 
 _DTYPES: dict[str, Any] = {"float64": np.float64, "float32": np.float32}
 
@@ -44,7 +45,7 @@ def run(job: Job, *, threads: int = 1, dtype: str = "float64") -> Recorder:
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise ValueError(f"threads must be a whole number, at least 1; got {threads!r}.")
     recorder, many = Recorder(job), len(job.drives)
-    parts, alone = _parts(job, threads if many == 1 else 1, _DTYPES[dtype])
+    parts = _parts(job, threads if many == 1 else 1, _DTYPES[dtype])
     neurons, synapses = parts[0].plan.neurons, sum(r.owner.size for r in parts[0].plastic)
     fitting = min(_NEURONS // max(neurons, 1), _SYNAPSES // max(synapses, 1))
     size = max(1, min(fitting, -(-many // threads)))
@@ -54,8 +55,9 @@ def run(job: Job, *, threads: int = 1, dtype: str = "float64") -> Recorder:
         tuple(parts[0].rules),
         currents=any(drive.currents for drive in job.drives),
         noise=any(drive.noise for drive in job.drives),
+        parts=len(parts) > 1,
     )
-    batch = functools.partial(_batch, source, parts, recorder, alone)
+    batch = functools.partial(_batch, source, parts, recorder)
     if threads == 1 or many == 1:
         for trials in batches:
             batch(trials)
@@ -65,16 +67,16 @@ def run(job: Job, *, threads: int = 1, dtype: str = "float64") -> Recorder:
     return recorder
 
 
-def _parts(job: Job, most: int, real: Any) -> tuple[list[Shared], int]:
-    """A circuit in up to so many parts, and the steps for which they run alone."""
+def _parts(job: Job, most: int, real: Any) -> list[Shared]:
+    """A circuit in up to so many parts."""
     plan = make_plan(job.circuit, job.dt)
-    if most == 1:
-        return [Shared(whole(plan), job, real)], job.steps
-    delay = shortest_delay(plan)
-    alone = job.steps if delay is None else delay  # all steps where no neuron sends to another
-    cost = work(plan)
-    number = max(1, min(most, plan.neurons, int(alone * cost.sum() / _WORK)))
-    return [Shared(part, job, real) for part in split(plan, cost, number)], alone
+    cost, number = work(plan), 1
+    synapses = plan.static.pre.size + sum(p.pre.size for p in plan.plastic)
+    if job.steps * cost.sum() >= _CUT * synapses:
+        number = max(1, min(most, plan.neurons, int(cost.sum() / _WORK)))
+    if number == 1:
+        return [Shared(whole(plan), job, real)]
+    return [Shared(part, job, real) for part in split(plan, cost, number)]
 
 
 class _Given(NamedTuple):
@@ -190,10 +192,15 @@ class _Lane:
         given: "_Given",
         chunk: int,
         longest: int,
+        mine: int,
+        board: Index,
+        arrived: Index,
     ) -> None:
         """chunk: the most steps between two hand-overs. longest: for how many steps spikes are
-        kept."""
+        kept. mine: the number of the part. board, arrived: by which parts tell their spikes, and
+        at how many meetings they have arrived, all counted."""
         self.shared, self.longest, self.oldest = shared, longest, -longest
+        self._arrived = arrived
         job, batch, real = shared.job, len(trials), shared.real
         self.batch = batch
         drives = job.drives[trials.start : trials.stop]
@@ -215,6 +222,7 @@ class _Lane:
             "closest": self.closest, "distance": machine_code.aligned(BLOCK),
             "signal": given.signal,
             "noise_key": key, "noise_amplitude": amplitude, "noise": noise,
+            "mine": mine, "board": board, "arrived": arrived,
         }  # fmt: skip
         self.states: list[Array] = []
         self.weights: list[Array] = []
@@ -253,26 +261,21 @@ class _Lane:
 
     def advance(self, start: int, stop: int) -> None:
         """Steps start to stop - 1."""
-        while start < stop:
-            self._call.give(start=start, stop=stop)
-            start = self._call()
-            if start < stop:  # for want of room
-                self.reserve(int(self.first_spike[start - self.oldest]), 2 * self.spikes.size)
+        try:
+            while start < stop:
+                self._call.give(start=start, stop=stop)
+                start = self._call()
+                if start < stop:  # for want of room
+                    self.reserve(int(self.first_spike[start - self.oldest]), 2 * self.spikes.size)
+        except BaseException:
+            self._arrived[0] = 2**62  # let no other part wait for this one
+            raise
 
     def between(self, start: int, stop: int) -> tuple[Index, Index, Index]:
         """The spikes of steps start to stop - 1: steps, sources, trials."""
         ends = self.first_spike[start - self.oldest : stop - self.oldest + 1]
         here = slice(int(ends[0]), int(ends[-1]))
         return np.repeat(np.arange(start, stop), np.diff(ends)), self.spikes[here], self.trial[here]
-
-    def replace(self, start: int, stop: int, found: tuple[Index, Index, Index]) -> None:
-        """Put these in place of the spikes of steps start to stop - 1."""
-        steps, spikes, trial = found
-        ends = self.first_spike[start - self.oldest : stop - self.oldest + 1]
-        first, last = int(ends[0]), int(ends[0]) + spikes.size
-        ends[1:] = first + np.cumsum(np.bincount(steps - start, minlength=stop - start))
-        self.reserve(first, last)
-        self.spikes[first:last], self.trial[first:last] = spikes, trial
 
     def drop(self, k: int) -> None:
         """What is within the longest delay of step k moves to the front."""
@@ -319,18 +322,21 @@ def _batch(
     source: machine_code.Source,
     parts: list[Shared],
     recorder: Recorder,
-    alone: int,
     trials: range,
 ) -> None:
-    """Run some trials side by side.
-
-    Several parts run in a thread each, for `alone` steps, and then exchange spikes.
-    """
+    """Run some trials side by side, several parts in a thread each."""
     job, plan = parts[0].job, parts[0].plan
     given = _Given.of(plan, job.drives[trials.start : trials.stop])
     columns = sum(sum(part.widths) for part in parts) * len(trials)
     chunk, longest = job.chunk(columns), max(part.longest for part in parts)
-    lanes = [_Lane(source, part, trials, given, chunk, longest) for part in parts]
+    groups = len(parts[0].groups)
+    width = -(-(groups + plan.neurons) // 16) * 16  # whole lines of the cache
+    board = np.zeros((2, len(parts), width if len(parts) > 1 else 0), np.int32)
+    arrived = machine_code.aligned(8, np.int64)
+    lanes = [
+        _Lane(source, part, trials, given, chunk, longest, n, board, arrived)
+        for n, part in enumerate(parts)
+    ]
     room = 16 * plan.neurons * len(trials) + 1024
     with ThreadPoolExecutor(len(lanes)) if len(lanes) > 1 else nullcontext() as pool:
         for k in range(0, job.steps, chunk):
@@ -338,10 +344,10 @@ def _batch(
             first_input = _first(given.steps, k, stop)
             for lane in lanes:
                 lane.begin(k, first_input, room)
-            if pool is None:
-                lanes[0].advance(k, stop)
-            else:
-                _advance_together(lanes, pool, k, stop, alone)
+            others = [pool.submit(lane.advance, k, stop) for lane in lanes[1:]] if pool else []
+            lanes[0].advance(k, stop)
+            for other in others:
+                other.result()
             _hand_over(recorder, lanes, trials, k, stop)
             for lane in lanes:
                 lane.drop(stop)
@@ -352,32 +358,6 @@ def _batch(
                 check_finite(plan, group, state[:, b :: len(trials)])
     final = {name: _whole([lane.final(name) for lane in lanes]) for name in plan.plastic_at}
     recorder.end(trials, final, np.minimum.reduce([lane.closest for lane in lanes]))
-
-
-def _advance_together(
-    lanes: list[_Lane], pool: ThreadPoolExecutor, start: int, stop: int, alone: int
-) -> None:
-    """Steps start to stop - 1, in a thread for each part."""
-    for begin in range(start, stop, alone):
-        end = min(begin + alone, stop)
-        others = [pool.submit(lane.advance, begin, end) for lane in lanes[1:]]
-        lanes[0].advance(begin, end)
-        for other in others:
-            other.result()
-        _exchange(lanes, begin, end)
-
-
-def _exchange(lanes: list[_Lane], start: int, stop: int) -> None:
-    """Every part gets the spikes of all of them, in the order in which one part would have them."""
-    neurons = lanes[0].shared.plan.neurons
-    found = [lane.between(start, stop) for lane in lanes]
-    for n, (steps, sources, trials) in enumerate(found[1:], 1):
-        own = sources < neurons  # all parts have the same inputs
-        found[n] = (steps[own], sources[own], trials[own])
-    steps, sources, trials = (np.concatenate(column) for column in zip(*found, strict=True))
-    order = np.lexsort((np.where(sources < neurons, sources, -1), steps))
-    for lane in lanes:
-        lane.replace(start, stop, (steps[order], sources[order], trials[order]))
 
 
 def _hand_over(

@@ -2,8 +2,7 @@
 
 A part has a run of the neurons of each group and all synapses onto them, so that no two parts
 write to the same place, and every sum is made in the order in which one thread makes it. Parts
-share nothing but the spikes, and none needs those of another before the shortest axonal delay has
-passed: for so many steps each runs alone (Morrison et al. 2005, Neural Comput. 17:1776).
+share nothing but the spikes, which they tell each other in every step.
 """
 
 import dataclasses
@@ -38,14 +37,6 @@ class Part:
 def whole(plan: Plan) -> Part:
     """All neurons in one part."""
     return Part(plan, dict.fromkeys(plan.plastic_at, slice(None)))
-
-
-def shortest_delay(plan: Plan) -> int | None:
-    """The least axonal delay from a neuron, in steps; None where neurons send to none."""
-    static, plastic = plan.static, plan.plastic
-    lists = [(static.pre, static.delay), *((p.pre, p.axonal) for p in plastic)]
-    delays = [delay[pre < plan.neurons] for pre, delay in lists]
-    return min((int(d.min()) for d in delays if d.size), default=None)
 
 
 def work(plan: Plan) -> Array:

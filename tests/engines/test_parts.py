@@ -8,7 +8,7 @@ import pytest
 import neuroflip as nf
 from neuroflip import rules
 from neuroflip.engines import numba as engine
-from neuroflip.engines.parts import shortest_delay, split, whole, work
+from neuroflip.engines.parts import split, work
 from neuroflip.engines.plan import Plan, make_plan
 from neuroflip.units import ms, mV, nA, pA
 
@@ -74,6 +74,7 @@ def assert_same(a: nf.Recording, b: nf.Recording) -> None:
 def parts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Also little work is shared out. Returns how many parts each batch has had."""
     monkeypatch.setattr(engine, "_WORK", 1e-9)
+    monkeypatch.setattr(engine, "_CUT", 0)
     counts: list[int] = []
     batch = engine._batch
 
@@ -88,7 +89,7 @@ def parts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("threads", [2, 5])
 def test_parts_give_the_same_bits(seed: int, threads: int, parts_of_any_size: list[int]) -> None:
-    circuit = network(seed, least=1 + seed % 3)
+    circuit = network(seed, least=seed % 3)
     one = run(circuit, 1)
     assert all(one.spikes[name].size > 5 for name in "ABC")
     assert_same(one, run(circuit, threads))
@@ -116,22 +117,22 @@ def test_more_spikes_than_there_was_room_for(parts_of_any_size: list[int]) -> No
     assert parts_of_any_size == [1, 2]
 
 
-def test_parts_without_synapses_between_neurons_meet_at_the_end(
+def test_a_part_that_fails_leaves_no_other_waiting(
     parts_of_any_size: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meetings: list[tuple[int, int]] = []
-    exchange = engine._exchange
-    monkeypatch.setattr(
-        engine, "_exchange",
-        lambda lanes, start, stop: (meetings.append((start, stop)), exchange(lanes, start, stop)),
-    )  # fmt: skip
-    cell = nf.Population("A", nf.LIF(), size=9)
-    feed = nf.Projection("in", "A", 0.4 * nA, "excitatory", rule=rules.PairSTDP(w_max=1 * nA))
-    circuit = nf.Circuit("fed", [cell], [feed], [nf.PoissonInput("in", 100.0, size=20)])
-    one, two = (nf.simulate(circuit, duration=1.0, seed=1, threads=n) for n in (1, 2))
-    assert one.spikes["A"].size > 20
-    assert_same(one, two)
-    assert meetings == [(0, 10_000)]
+    """Those who wait for it, in the kernel or for a thread, would wait for ever."""
+    advance = engine._Lane.advance
+
+    def failing(lane: Any, start: int, stop: int) -> None:
+        if lane.shared.groups[0].group.start > 0:
+            lane._call = lambda: 1 / 0
+            lane._call.give = lambda **_: None
+        advance(lane, start, stop)
+
+    monkeypatch.setattr(engine._Lane, "advance", failing)
+    with pytest.raises(ZeroDivisionError):
+        run(network(0), 2)
+    assert parts_of_any_size == [2]
 
 
 def test_a_neuron_alone_is_one_part(parts_of_any_size: list[int]) -> None:
@@ -145,13 +146,14 @@ def test_a_neuron_alone_is_one_part(parts_of_any_size: list[int]) -> None:
     assert parts_of_any_size == [1, 1]
 
 
-def test_without_delays_or_with_little_to_do_a_network_is_one_part(
-    parts_of_any_size: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "least"), [("_WORK", 1e6), ("_CUT", 1e6)])
+def test_with_little_to_do_a_network_is_one_part(
+    name: str, least: float, parts_of_any_size: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert_same(run(network(0, least=0), 1), run(network(0, least=0), 2))
-    monkeypatch.setattr(engine, "_WORK", 5e7)
-    run(network(0, least=3), 2)
-    assert parts_of_any_size == [1, 1, 1]
+    """In a step, or in the run for each synapse."""
+    monkeypatch.setattr(engine, name, least)
+    run(network(0), 2)
+    assert parts_of_any_size == [1]
 
 
 def synapses_of(plan: Plan) -> list[tuple[Any, ...]]:
@@ -194,10 +196,3 @@ def test_parts_have_about_equal_work() -> None:
     parts = [part.plan for part in split(plan, cost, 3)]
     shares = [100 * p.groups[0].size + p.static.pre.size for p in parts]
     assert max(shares) - min(shares) <= 2 * (100 + 400)
-
-
-def test_the_shortest_delay_is_that_between_neurons() -> None:
-    assert shortest_delay(make_plan(network(2, least=4), DT)) == 4
-    assert shortest_delay(whole(make_plan(network(2, least=0), DT)).plan) == 0
-    alone = nf.Circuit("alone", [nf.Population("A", nf.LIF())])
-    assert shortest_delay(make_plan(alone, DT)) is None
