@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from neuroflip import equations as eq
-from neuroflip.rules.rule import Declaration, Rule
+from neuroflip.rules.rule import Declaration, Rule, Side
 
 _BOUNDS = ("w_min", "w_max")
 
@@ -25,7 +25,8 @@ class Sum(Rule):
     part may change what a spike passes on.
 
     Raises TypeError for a part that is no rule, ValueError for none at all, for bounds that
-    differ, and for two parts that change what a spike passes on.
+    differ, for two parts that change what a spike passes on, and for parts of which one must run
+    on_pre first in a step, another on_post.
 
     >>> from neuroflip.rules import PairSTDP
     >>> from neuroflip.rules.homeostasis import HomeostaticScaling
@@ -52,6 +53,11 @@ class Sum(Rule):
             raise ValueError(
                 "Sum: at most one part may change what a spike passes on; "
                 f"got {' and '.join(changing)}."
+            )
+        told = [f"{type(p).__name__} on_{p.declare().first}" for p in parts if _ordered(p)]
+        if len({each.split("_")[-1] for each in told}) > 1:
+            raise ValueError(
+                f"Sum: the parts must run the same side first in a step; got {' and '.join(told)}."
             )
         settled: dict[str, Any] = {
             "parts": parts,
@@ -87,6 +93,7 @@ class Sum(Rule):
     def declare(self) -> Declaration:
         """The texts of the parts, one after the other, with their names made distinct."""
         equations, weight, on_pre, on_post, transmit = [], [], [], [], "w"
+        first: Side = next((p.declare().first for p in self.parts if _ordered(p)), "pre")
         for place, part in enumerate(self.parts, 1):
             text, model, names = part.declare(), part.model(), _names(part, place)
             moving = {flow.variable for flow in model.flows}
@@ -107,7 +114,20 @@ class Sum(Rule):
                 transmit = eq.renamed(text.transmit, names)
         if weight:
             equations.append(f"dw/dt = {' + '.join(weight)}")
-        return Declaration("\n".join(equations), "\n".join(on_pre), "\n".join(on_post), transmit)
+        return Declaration(
+            "\n".join(equations), "\n".join(on_pre), "\n".join(on_post), transmit, first
+        )
+
+
+def _ordered(part: Rule) -> bool:
+    """Whether it is another rule where the other side runs first."""
+    model = part.model()
+    sides = model.on_pre, model.on_post
+    written = [{a.target for a in block} for block in sides]
+    read = [frozenset().union(*(a.value.names for a in block)) for block in sides]
+    return bool(
+        written[0] & (written[1] | read[1]) or written[1] & (read[0] | model.transmit.names)
+    )
 
 
 def _names(part: Rule, place: int) -> dict[str, str]:

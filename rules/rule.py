@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from neuroflip import equations as eq
 from neuroflip.parameters import Parametrized
 
+Side = Literal["pre", "post"]
 Level = Literal["pre", "post", "synapse"]
 
 _FUNCTIONS = eq.FUNCTIONS | eq.POPULATION_FUNCTIONS
@@ -24,6 +25,7 @@ class Declaration:
     on_pre: str
     on_post: str
     transmit: str = "w"
+    first: Side = "pre"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,8 @@ class RuleModel:
     integrated each step by forward Euler. In the blocks every assignment to `w` is clipped
     already, where the rule is bounded. level: whose number a variable is: one a presynaptic
     neuron, one a postsynaptic neuron, or one a synapse. signals: third factors; reads: variables
-    of the postsynaptic neuron, which equations see as `NAME_post`.
+    of the postsynaptic neuron, which equations see as `NAME_post`. sides: in the order in which
+    their blocks run in one step.
     """
 
     name: str
@@ -51,6 +54,7 @@ class RuleModel:
     reads: tuple[str, ...]
     bounded: bool
     layers_only: bool  # whether it joins many synapses, which only `rules.attach` can
+    sides: tuple[Side, Side]
 
     @property
     def continuous(self) -> bool:
@@ -68,8 +72,10 @@ class Rule(Parametrized):
     on_pre: assignments run when a presynaptic spike arrives at the synapse (after the axonal
         delay); the spike has already been passed on with the weight `w` as it was before.
     on_post: assignments run when a postsynaptic spike arrives at the synapse (after the
-        dendritic delay). In one step all on_pre run before all on_post.
+        dendritic delay).
     transmit: what an arriving presynaptic spike passes on, before on_pre; the weight by default.
+    first: which of the two runs first where both do in one step, "pre" or "post"; if "post", what
+        a spike passes on has taken in on_post.
     signals: names of third factors, such as "reward": numbers that a run is given for each step.
     reads: variables of the postsynaptic neuron that equations may read: `v` as `v_post`.
 
@@ -83,13 +89,14 @@ class Rule(Parametrized):
     on_pre: ClassVar[str] = ""
     on_post: ClassVar[str] = ""
     transmit: ClassVar[str] = "w"
+    first: ClassVar[Side] = "pre"
     signals: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         """Refuse what looks like one of these attributes, misspelt: it would do nothing."""
         super().__init_subclass__()
-        known = ("equations", "on_pre", "on_post", "transmit", "signals", "reads")
+        known = ("equations", "on_pre", "on_post", "transmit", "first", "signals", "reads")
         for name, value in vars(cls).items():
             close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
             if isinstance(value, (str, tuple)) and close and name not in known:
@@ -108,7 +115,7 @@ class Rule(Parametrized):
 
     def declare(self) -> Declaration:
         """The text of this rule: its class attributes. Override where it depends on options."""
-        return Declaration(self.equations, self.on_pre, self.on_post, self.transmit)
+        return Declaration(self.equations, self.on_pre, self.on_post, self.transmit, self.first)
 
     def model(self) -> RuleModel:
         """The checked form. Raises EquationError where the declaration is not in the language."""
@@ -144,6 +151,8 @@ def _model(
     def where(attribute: str) -> str:
         return f"{name}.{attribute}"
 
+    if text.first not in ("pre", "post"):
+        raise ValueError(f"{where('first')} must be 'pre' or 'post'; got {text.first!r}.")
     eq.check_new(parameters, {"w", "dt", "t"}, name)
     try:
         system = eq.parse_system(text.equations, given | {"w"}, where("equations"), _FUNCTIONS)
@@ -187,6 +196,7 @@ def _model(
         reads,
         bounded,
         bool(called & set(eq.POPULATION_FUNCTIONS)),
+        ("pre", "post") if text.first == "pre" else ("post", "pre"),
     )
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -91,7 +91,12 @@ class PairSTDP(Rule):
     spike brings by itself, clipped, then the rest ("pre"); first potentiation, clipped, then
     depression ("post"); both from the weight before the step, added, clipped once ("together")."""
     sends: str = choice("before", "after")
-    """Whether a spike passes on the weight "before" or "after" the depression that it brings."""
+    """Whether a spike passes on the weight "before" or "after" the depression that it brings; with
+    order "post" and coincidence "none" or "depress", potentiation in its step has come before."""
+    artefacts: str = choice("none", "nest")
+    """Whether to do besides what NEST's "nearest" and "restricted" synapses do: the first
+    postsynaptic spikes meet a presynaptic one at time 0 that never was, and with "restricted" a
+    postsynaptic spike depresses once more where a coincidence is next."""
 
     equations: ClassVar[str] = """
         dx/dt = -x/tau_plus
@@ -106,9 +111,30 @@ class PairSTDP(Rule):
         y += 1
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.artefacts == "nest" and not (self._post_first and self._nearest):
+            raise ValueError(
+                "PairSTDP.artefacts 'nest' needs pairing 'nearest' or 'restricted', coincidence "
+                f"'none' and order 'post'; got {self.pairing!r}, {self.coincidence!r} and "
+                f"{self.order!r}."
+            )
+
+    @property
+    def _nearest(self) -> bool:
+        return self.pairing in ("nearest", "restricted") and self.coincidence == "none"
+
+    @property
+    def _post_first(self) -> bool:
+        """Whether the postsynaptic spike of a step can run first, as it does not pair with the
+        presynaptic one."""
+        return self.order == "post" and self.coincidence in ("none", "depress")
+
     def declare(self) -> Declaration:
-        """The text for these options. What a coincidence changes is put right in on_post, where
-        `met` is exactly 1 if a presynaptic spike has come in this step: it decays with any time."""
+        """The text for these options. `met` is exactly 1 if a spike of the side that runs first
+        has come in this step: it decays with any time."""
+        if self._post_first:
+            return self._declare_post_first()
         sent = f"clip(w - {_DOWN}*y, w_min, w_max)" if self.sends == "after" else "w"
         one_up = _UP[self.base_plus]
         chosen = (self.pairing, self.coincidence, self.order)
@@ -152,15 +178,52 @@ class PairSTDP(Rule):
             "x += 1" if sums else "x = 1",
             *(["y = 0"] if restricted else []),
         ]
+        return Declaration(self._equations(kept), "\n".join(on_pre), "\n".join(on_post), sent)
+
+    def _equations(self, more: Iterable[str]) -> str:
+        """Those of the traces, and of more variables."""
         rates = {"met": "-met/tau_plus"}
-        equations = [f"d{name}/dt = {rates.get(name, '0')}" for name in kept]
+        return "\n".join([self.equations, *(f"d{v}/dt = {rates.get(v, '0')}" for v in more)])
+
+    def _declare_post_first(self) -> Declaration:
+        """Each side meets the other's spikes as they come, but for a `y` that is to be without
+        the postsynaptic spike of the step: that is kept as y0."""
+        sums, nest = self.pairing in ("all", "presynaptic"), self.artefacts == "nest"
+        restricted, none = self.pairing == "restricted", self.coincidence == "none"
+        y = "where(met == 1, y0, y)" if none else "y"
+        # As it is in NEST: any postsynaptic spike since the last presynaptic one lets the nearest
+        # before this one depress
+        y = f"fresh*{y}" if nest and restricted else y
+        x = "where(seen == 0, exp(-t/tau_plus), x)" if nest else "x"
+        on_post = [
+            *(["met = 1", "y0 = y"] if none else []),
+            f"w += {_UP[self.base_plus]}*{x}",
+            "y += 1" if self.pairing == "all" else "y = 1",
+            *(["x = 0"] if self.pairing in ("presynaptic", "restricted") else []),
+            *(["seen = 1", "fresh = 1"] if nest and restricted else []),
+        ]
+        on_pre = [
+            f"w -= {_DOWN}*{y}",
+            "x += 1" if sums else "x = 1",
+            *(["fresh = 0" if nest else "y = 0"] if restricted else []),
+            *(["seen = 1"] if nest else []),
+        ]
+        kept = [*(["met", "y0"] if none else []), *(["seen"] if nest else [])]
+        kept += ["fresh"] if nest and restricted else []
+        sent = f"clip(w - {_DOWN}*{y}, w_min, w_max)" if self.sends == "after" else "w"
         return Declaration(
-            "\n".join([self.equations, *equations]), "\n".join(on_pre), "\n".join(on_post), sent
+            self._equations(kept), "\n".join(on_pre), "\n".join(on_post), sent, "post"
         )
 
     def window(self, interval: float, weight: float) -> float:
         """Change of `weight` by one pair, t_post - t_pre = `interval` (s), as the spikes reach
-        the synapse; at interval 0 as `coincidence` says. Not clipped to the bounds."""
+        the synapse; at interval 0 as `coincidence` says. Not clipped to the bounds.
+
+        Raises NotImplementedError with NEST's artefacts, by which it depends on the time of the
+        pair.
+        """
+        if self.artefacts == "nest":
+            raise NotImplementedError("with NEST's artefacts a pair's change depends on its time.")
         span = self.w_max - self.w_min
 
         def up(w: float) -> float:
@@ -196,10 +259,6 @@ class PairSTDP(Rule):
         has no upper one and takes Wmax, 100 by default, and w0, what 1 pA is in the unit of your
         weights, 1 by default. Delays belong to the projection: NEST's is all dendritic, Brian2's
         and GeNN's axonal.
-        Known not to be reproduced: NEST sends a weight that has taken in a coincident
-        postsynaptic spike; its stdp_nn_symm and stdp_nn_restr pair the first postsynaptic spikes
-        with a presynaptic one at time 0 that never was, and stdp_nn_restr lets a postsynaptic
-        spike depress twice where a coincidence follows.
 
         Raises ValueError for an unknown peer, TypeError for an unknown parameter, both with the
         nearest known name; ValueError for a value out of range.
@@ -258,6 +317,7 @@ def _nest(
     return PairSTDP(
         tau_plus, tau_minus, lambda_, alpha * lambda_, mu_plus, mu_minus, w_max=Wmax,
         pairing=_NEST[synapse_model], coincidence="none", order="post", sends="after",
+        artefacts="nest" if _NEST[synapse_model] in ("nearest", "restricted") else "none",
     )  # fmt: skip
 
 

@@ -98,7 +98,8 @@ class _Changes:
             return eq.compile_block(unclipped, eq.NUMPY)
 
         self.variables = model.variables
-        self.blocks = block(model.on_pre), block(model.on_post)
+        self.blocks = {"pre": block(model.on_pre), "post": block(model.on_post)}
+        self.sides = model.sides
         self.flows = {d.variable: compiled(d.variable, d.value) for d in model.flows}
         self.decay = {x: math.exp(-dt / self.parameters[tau]) for x, tau in model.decay.items()}
 
@@ -111,13 +112,12 @@ class _Changes:
         if not spikes:
             return found
         when = "one spike on either side"
-        pre, post = self.blocks
-        for steps in ([pre, post],), ([post], [pre]):
+        for steps in (self.sides,), (("post",), ("pre",)):
             values = rest
             for step in steps:
                 values = self._later(values)
-                for run in step:
-                    after = run(values)
+                for side in step:
+                    after = self.blocks[side](values)
                     found.append((when, after.get("w", start) - start))
                     values = values | after | {"w": start}
             found.append((when, self.dt * self._rates(values).get("w", 0.0)))

@@ -1,7 +1,8 @@
 """One time step of a declared rule on a whole layer, in torch.
 
 The order is that of the engines (docs/order.md): variables decay and flows integrate, from their
-values at the start of the step; then `on_pre` where a presynaptic spike is, then `on_post`.
+values at the start of the step; then `on_pre` where a presynaptic spike is, then `on_post`, or the
+other way round, as the rule says.
 """
 
 import ast
@@ -150,11 +151,12 @@ class _Program:
             for block in (model.on_pre, model.on_post)
         )
         self.kernel: EventKernel | None = None
-        if activity is None and not self.apart:
+        if activity is None and not self.apart and model.sides[0] == "pre":
             self.kernel = event_kernel(
                 self.levels, self.decay, flows, on_pre, on_post, self.bounds, dt
             )
         self.flows = [self._line(*flow, flow=True) for flow in flows.items()]
+        self.sides = model.sides
         self.on_pre = [self._line(*line) for line in on_pre]
         self.on_post = [self._line(*line) for line in on_post]
 
@@ -310,10 +312,12 @@ class Stepper:
         if self.activity is not None:
             values.now[self.activity[0]], values.now[self.activity[1]] = pre, post
         self._flow(values)
-        if active[0]:
-            self._events("pre", self._program.on_pre, pre, values)
-        if active[1]:
-            self._events("post", self._program.on_post, post, values)
+        of = {"pre": (active[0], self._program.on_pre, pre)}
+        of["post"] = active[1], self._program.on_post, post
+        for side in self._program.sides:
+            any_, lines, activity = of[side]
+            if any_:
+                self._events(side, lines, activity, values)
         own = values.now["w"]
         if self._program.apart and shared:
             if len(pre) == 1:

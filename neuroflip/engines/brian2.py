@@ -176,9 +176,7 @@ class _Network:
             size,
             "\n".join(lines),
             threshold=eq.emit(model.threshold, "brian2", names),
-            reset="\n".join(
-                f"{_n(a.target)} = {eq.emit(a.value, 'brian2', names)}" for a in model.reset
-            ),
+            reset=_block(model.reset, names),
             refractory=f"{_n('refractory')}*second",
             method=method,
             clock=self.clock,
@@ -307,11 +305,6 @@ class _Network:
             for signal in model.signals
         }
 
-        def code(block: tuple[eq.Assignment, ...]) -> str:
-            return "\n".join(
-                f"{names[a.target]} = {eq.emit(a.value, 'brian2', names)}" for a in block
-            )
-
         lines = [f"{_s('w')} : 1"]
         changes = {v: f"-{_s(v)}/{_s(tau)}" for v, tau in model.decay.items()}
         changes |= {d.variable: eq.emit(d.value, "brian2", names) for d in model.flows}
@@ -322,13 +315,13 @@ class _Network:
         lines += [f"{_s(v)} : 1" for v in model.variables if v not in changes]
         lines += [f"{signal}_column_s : integer (constant)" for signal in model.signals]
         sent = eq.emit(model.transmit, "brian2", names)
-        on_pre = {"pre": f"{receive}{sent}\n{code(model.on_pre)}"}
+        on_pre = {"pre": f"{receive}{sent}\n{_block(model.on_pre, names)}"}
         delays = {"pre": axonal}
         if dendritic.any() or self.late:
             # The weight that a spike meets travels down the dendrite: a queue in each synapse.
             queue = _queue(int(dendritic.max()) // self._shortest_interval(p.pre) + 2)
             lines += queue.variables
-            on_pre["pre"] = f"{queue.put(sent)}\n{code(model.on_pre)}"
+            on_pre["pre"] = f"{queue.put(sent)}\n{_block(model.on_pre, names)}"
             on_pre["transmit"] = f"{receive}{queue.first}\n{queue.drop}"
             delays["transmit"] = axonal + dendritic
         synapses = b2.Synapses(
@@ -336,7 +329,7 @@ class _Network:
             target,
             "\n".join(lines),
             on_pre=on_pre,
-            on_post=code(model.on_post) if model.on_post else None,
+            on_post=_block(model.on_post, names) if model.on_post else None,
             clock=self.clock,
             method=_Flow(model, names),
             namespace={
@@ -356,6 +349,8 @@ class _Network:
             synapses.transmit.order = 2  # after every pre (-1) and every post (1)
         if hasattr(synapses, "post"):
             delays["post"] = dendritic
+            if model.sides[0] == "post":
+                synapses.post.order = -2  # before pre (-1)
         for pathway, steps in delays.items():
             getattr(synapses, pathway).delay = steps * job.dt * b2.second
         return synapses
@@ -415,6 +410,12 @@ class _Network:
             for name, s in self.synapses.items()
         }
         recorder.end(trial, weights)
+
+
+def _block(block: tuple[eq.Assignment, ...], names: Mapping[str, str]) -> str:
+    """Assignments as Brian2's code. Each value is a new number by its sign: in Brian2's numpy
+    target, after `a = b` both are one array, which `b += 1` changes in place."""
+    return "\n".join(f"{names[a.target]} = +({eq.emit(a.value, 'brian2', names)})" for a in block)
 
 
 class _queue:

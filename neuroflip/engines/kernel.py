@@ -5,8 +5,8 @@ circuits made of the same parts share one compiled kernel. One step, in order:
 
     rules that change continuously are advanced; inputs send; every group updates its state and
     sends the spikes that cross threshold; a part of a network hears those of the others;
-    static synapses, then plastic ones, take the spikes that arrive, presynaptic before
-    postsynaptic; what has reached the somas is added to the state; neurons that fired are reset.
+    static synapses, then plastic ones, take the spikes that arrive, each side in the rule's turn;
+    what has reached the somas is added to the state; neurons that fired are reset.
 
 A kernel runs a batch of trials side by side: neuron i of trial b is element i*batch + b of every
 array of its group. Neurons of equal parameters are one segment, so that its loop reads constants
@@ -237,8 +237,9 @@ def kernel_source(
     add("        first_spike[place + 1] = position")
     for g, model in enumerate(groups):
         lines += _static(g, model, rules)
-    for side in ("pre", "post"):
+    for turn in (0, 1):
         for r, key in enumerate(rules):
+            side = key[0].sides[turn]
             if side == "pre" or key[0].on_post:
                 lines += _plastic(r, key, side, groups)
     for g, model in enumerate(groups):

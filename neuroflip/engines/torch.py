@@ -114,7 +114,7 @@ class _Spike(torch.autograd.Function):
         return gradient / (ctx.width * (1 + margin.abs() / ctx.width) ** 2), None
 
 
-@functools.lru_cache(maxsize=4096, typed=True)
+@functools.lru_cache(maxsize=256, typed=True)
 def _constant(value: float | bool, device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(
         value, device=device, dtype=torch.bool if isinstance(value, bool) else dtype
@@ -138,6 +138,15 @@ def _on_tensors(name: str, function: Callable[..., Tensor]) -> Callable[..., Any
     return call
 
 
+def _where(*arguments: Any) -> Tensor:
+    """torch takes one number as it is: one that changes with time must not fill the cache."""
+    condition, one, other = arguments
+    if isinstance(condition, Tensor) and (isinstance(one, Tensor) or isinstance(other, Tensor)):
+        return torch.where(condition, one, other)
+    chosen: Tensor = _on_tensors("where", torch.where)(*arguments)
+    return chosen
+
+
 _OF_TENSORS: dict[str, Callable[..., Tensor]] = {
     "exp": torch.exp,
     "expm1": torch.expm1,
@@ -149,12 +158,12 @@ _OF_TENSORS: dict[str, Callable[..., Tensor]] = {
     "min": torch.minimum,
     "max": torch.maximum,
     "clip": lambda x, low, high: torch.minimum(torch.maximum(x, low), high),
-    "where": torch.where,
     "logical_and": torch.logical_and,
     "logical_or": torch.logical_or,
     "logical_not": torch.logical_not,
 }
 FUNCTIONS = {name: _on_tensors(name, function) for name, function in _OF_TENSORS.items()}
+FUNCTIONS["where"] = _where
 """Namespace in which "array" text of the equation language runs on tensors."""
 
 
@@ -454,18 +463,22 @@ class Stepper:
             if spikes is not None:
                 self._send(k, slot, spikes[:, source] * weight)
         for plastic in self.plastic:
-            arrived = self._arrivals(plastic.pre, k, plastic.weight)
-            if arrived is not None:
-                outside = plastic.outside(k, self.groups)
-                sent = arrived * plastic.sent(k, outside)
-                for delay, members in plastic.dendritic:
-                    self._send(k + delay, plastic.slot[members], sent[:, members])
-                plastic.learn("pre", arrived, k, outside)
-        for plastic in self.plastic:
-            if plastic.model.on_post:
-                arrived = self._arrivals(plastic.post, k, plastic.weight)
-                if arrived is not None:
-                    plastic.learn("post", arrived, k, plastic.outside(k, self.groups))
+            for side in plastic.model.sides:
+                self._meet(plastic, side, k)
+
+    def _meet(self, plastic: _Plastic, side: str, k: int) -> None:
+        """Synapses meet the spikes of one side that arrive in step k."""
+        if side == "post" and not plastic.model.on_post:
+            return
+        arrived = self._arrivals(getattr(plastic, side), k, plastic.weight)
+        if arrived is None:
+            return
+        outside = plastic.outside(k, self.groups)
+        if side == "pre":
+            sent = arrived * plastic.sent(k, outside)
+            for delay, members in plastic.dendritic:
+                self._send(k + delay, plastic.slot[members], sent[:, members])
+        plastic.learn(side, arrived, k, outside)
 
     def _past(self, k: int) -> Tensor | None:
         """The spikes of step k, None where there were none."""

@@ -163,6 +163,69 @@ def test_a_copy_of_a_variable_is_its_own(engine: str) -> None:
     assert rec.weights["in->A"][0] == pytest.approx(0.5 + math.exp(-2 / 20), abs=1e-14)
 
 
+@final
+@dataclass(frozen=True)
+class LateCopy(Rule):
+    """The same on the postsynaptic side."""
+
+    tau: float = parameter(20 * ms, "s", above=0)
+    equations: ClassVar[str] = "dy/dt = -y/tau\ndbefore/dt = 0"
+    on_post: ClassVar[str] = "before = y\ny += 1"
+    on_pre: ClassVar[str] = "w += before"
+
+
+@final
+@dataclass(frozen=True)
+class PostFirst(Rule):
+    """Takes the voltage, and multiplies what either side adds: every order is another weight."""
+
+    tau: float = parameter(20 * ms, "s", above=0)
+    equations: ClassVar[str] = "dx/dt = -x/tau\ndy/dt = -y/tau"
+    on_pre: ClassVar[str] = "w += 0.1*(1 + y)*w\nx += 1"
+    on_post: ClassVar[str] = "w = 0.5*w + 0.01*x + v_post\ny += 1"
+    reads: ClassVar[tuple[str, ...]] = ("v",)
+    first: ClassVar[Any] = "post"
+
+
+def forced(rule: Rule, post: list[float], **delays: float) -> tuple[nf.Circuit, Any]:
+    """One synapse, whose neuron fires when it is told."""
+    neuron = nf.DeltaLIF(tau_m=DT, v_threshold=1e3, refractory=0.0)
+    wave = np.zeros(200)
+    wave[np.round(np.array(post) / DT).astype(int)] = 1e4 / neuron.resistance
+    made = nf.Circuit(
+        "forced",
+        [nf.Population("A", neuron)],
+        [nf.Projection("in", "A", 0.5, rule=rule, **delays)],
+        [nf.SpikeInput("in"), nf.CurrentInput("force", "A")],
+    )
+    return made, wave
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch", "brian2"])
+def test_a_copy_on_the_other_side_is_its_own(engine: str) -> None:
+    c, wave = forced(LateCopy(), [1 * ms, 3 * ms])
+    rec = nf.simulate(c, {"in": [4 * ms], "force": wave}, duration=20 * ms, dt=DT, engine=engine)
+    assert rec.weights["in->A"][0] == pytest.approx(0.5 + math.exp(-2 / 20), abs=1e-14)
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch", "brian2"])
+def test_on_post_runs_first_where_the_rule_says_so(engine: str) -> None:
+    """At 4 ms both sides reach the synapse; what is passed on has taken in on_post."""
+    c, wave = forced(PostFirst(), [1 * ms, 3 * ms], dendritic_delay=1 * ms)
+    rec = nf.simulate(
+        c, {"in": [2.5 * ms, 4 * ms], "force": wave}, duration=20 * ms, dt=DT, engine=engine,
+        record=["v", "in->A"],
+    )  # fmt: skip
+    v = rec.traces["A.v"][:, 0]
+    w = 0.5 * 0.5  # the neuron's spike of 1 ms
+    w *= 1.1 + 0.1 * math.exp(-0.5 / 20)
+    assert rec.weight_history["in->A"][30, 0] == pytest.approx(w, abs=1e-14)
+    w = 0.5 * w + 0.01 * math.exp(-1.5 / 20) + 0.25 * math.exp(-5)  # of what came five steps ago
+    assert v[51] == pytest.approx(w + 0.25 * math.exp(-15), abs=1e-14)  # after the dendrite
+    w *= 1.2 + 0.1 * math.exp(-2 / 20)
+    assert rec.weights["in->A"][0] == pytest.approx(w, abs=1e-14)
+
+
 def test_levels_of_variables() -> None:
     """A trace belongs to one neuron where nothing else moves it."""
     levels = dict(Everything().model().level)

@@ -2,7 +2,7 @@
 
 import math
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -73,6 +73,13 @@ SUMS = {
     "with clashing names": Sum(Forget(), STDP, Forget(tau_plus=0.02)),
     "nested": Sum(Sum(STDP, Forget()), Sum(Forget(x_1=0.1), none)),
     "with transmission": Sum(ShortTerm(tau_rec=0.02), STDP),
+    "of sides": Sum(
+        PairSTDP.like("nest", Wmax=10.0),
+        HomeostaticScaling(target=100.0, rate=0.1),
+        replace(
+            PairSTDP.like("nest", synapse_model="stdp_nn_restr_synapse", Wmax=10.0), sends="before"
+        ),
+    ),  # fmt: skip
     "of rewards": Sum(MSTDP(rate=0.1), RewardSTDP(a_plus=30.0, tau_d=0.01)),
 }
 
@@ -202,7 +209,9 @@ def test_what_does_not_go_together_is_refused() -> None:
         ((PairSTDP,), TypeError, "expected rules like rules.PairSTDP"),
         ((PairSTDP(w_min=-1.0), BistableSynapse()), ValueError, "bounds; got w_min -1.0 and 0.0"),
         ((ShortTerm(), STDP, ShortTerm()), ValueError, "at most one part .* ShortTerm and ShortT"),
-    ]:
+        ((STDP, PairSTDP.like("nest", Wmax=1.0)), ValueError,
+         "the same side first in a step; got PairSTDP on_pre and PairSTDP on_post"),
+    ]:  # fmt: skip
         with pytest.raises(kind, match=message):
             Sum(*parts)
     with pytest.raises(ValueError, match="weight must be within the bounds of Sum, 0.0 to 0.1"):

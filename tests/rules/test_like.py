@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import neuroflip as nf
+from neuroflip import rules
 from neuroflip.rules.stdp import PairSTDP
 from neuroflip.units import ms
 
@@ -41,6 +43,31 @@ def learned(rule: PairSTDP, pre: Array, post: Array, weight: Array, dt: float) -
     return found
 
 
+def learned_and_sent(
+    rule: PairSTDP, pre: Array, post: Array, weight: Array, dt: float, engine: str
+) -> tuple[Array, Array]:
+    """Also the sum of what reaches each output in each step, by a current that no reset erases."""
+    cell = nf.LIF(tau_m=1e-4, v_threshold=1e6, refractory=0.0, tau_e=3 * dt, v_rest=0.0,
+                  v_reset=0.0, drive=0.0, resistance=1.0)  # fmt: skip
+    circuit = nf.Circuit(
+        "layer", [nf.Population("post", cell, OUTPUTS)],
+        [nf.Projection("pre", "post", weight, "excitatory", rule=rule)],
+        [nf.SpikeInput("pre", INPUTS), nf.CurrentInput("force", "post")],
+    )  # fmt: skip
+    given = {"pre": [np.flatnonzero(train) * dt for train in pre.T],
+             "force": np.vstack([post, 0 * post[:1]]) * 2e6}  # fmt: skip
+    current = cell.receptors["excitatory"]
+    rec = nf.simulate(
+        circuit, given, duration=(STEPS + 1) * dt, dt=dt, engine=engine, record=current
+    )
+    fired = np.zeros_like(post)
+    fired[np.round(rec.spikes["post"] / dt).astype(int), rec.neurons["post"]] = 1
+    assert np.array_equal(fired, post)
+    trace = rec.traces[f"post.{current}"]
+    sent: Array = trace[1 : STEPS + 1] - trace[:STEPS] * math.exp(-1 / 3)
+    return rec.weights["pre->post"].reshape(INPUTS, OUTPUTS), sent
+
+
 def start(low: float, high: float) -> Array:
     weight = np.random.default_rng(9).uniform(low, high, (INPUTS, OUTPUTS))
     weight[0, 0], weight[1, 1] = low, high
@@ -57,30 +84,30 @@ def events(pre: Array, post: Array) -> Any:
             yield i, j, np.flatnonzero(pre[:, i]).tolist(), np.flatnonzero(post[:, j]).tolist()
 
 
-def nest(pre: Array, post: Array, w: Array, dt: float, kind: str, p: dict[str, float]) -> Array:
+def nest(
+    pre: Array, post: Array, w: Array, dt: float, kind: str, p: dict[str, float]
+) -> tuple[Array, Array]:
     """models/stdp*_synapse.h of NEST: at each presynaptic spike, the postsynaptic ones up to and
-    with its own time potentiate; then those strictly before depress. Spikes since the last
-    presynaptic one are counted at the end."""
-    w = w.copy()
+    with its own time potentiate; then those strictly before depress; then the weight is sent. The
+    last presynaptic spike is at time 0 before there is any. Spikes since the last presynaptic one
+    are counted at the end. Returns the weights, and what is sent to each output in each step."""
+    w, sent = w.copy(), np.zeros((STEPS, OUTPUTS))
     for i, j, pres, posts in events(pre, post):
-        k_plus, last = 0.0, None
+        k_plus, last, begin = 0.0, 0, -1
         for t in [*pres, STEPS]:
-            history = [q for q in posts if (last is None or q > last) and q <= t]
-            if last is not None:
-                one = kind in ("stdp_nn_pre_centered_synapse", "stdp_nn_restr_synapse")
-                for q in history[:1] if one else history:
-                    x = math.exp((last - q) * dt / p["tau_plus"])
-                    x *= (
-                        1.0 if kind in ("stdp_nn_symm_synapse", "stdp_nn_restr_synapse") else k_plus
-                    )
-                    if kind == "stdp_pl_synapse_hom":
-                        w[i, j] += p["lambda_"] * w[i, j] ** p["mu"] * x
-                        continue
-                    norm = w[i, j] / p["Wmax"]
-                    norm += p["lambda_"] * (1 - norm) ** p["mu_plus"] * x
-                    w[i, j] = min(norm, 1.0) * p["Wmax"]
-                if kind == "stdp_nn_pre_centered_synapse" and history:
-                    k_plus = 0.0
+            history = [q for q in posts if begin < q <= t]
+            one = kind in ("stdp_nn_pre_centered_synapse", "stdp_nn_restr_synapse")
+            for q in history[:1] if one else history:
+                x = math.exp((last - q) * dt / p["tau_plus"])
+                x *= 1.0 if kind in ("stdp_nn_symm_synapse", "stdp_nn_restr_synapse") else k_plus
+                if kind == "stdp_pl_synapse_hom":
+                    w[i, j] += p["lambda_"] * w[i, j] ** p["mu"] * x
+                    continue
+                norm = w[i, j] / p["Wmax"]
+                norm += p["lambda_"] * (1 - norm) ** p["mu_plus"] * x
+                w[i, j] = min(norm, 1.0) * p["Wmax"]
+            if kind == "stdp_nn_pre_centered_synapse" and history:
+                k_plus = 0.0
             if t == STEPS:
                 break
             before = [q for q in posts if q < t]
@@ -94,26 +121,63 @@ def nest(pre: Array, post: Array, w: Array, dt: float, kind: str, p: dict[str, f
                 norm = w[i, j] / p["Wmax"]
                 norm -= p["alpha"] * p["lambda_"] * norm ** p["mu_minus"] * y
                 w[i, j] = max(norm, 0.0) * p["Wmax"]
-            k_plus = 1 + (
-                k_plus * math.exp((last - t) * dt / p["tau_plus"]) if last is not None else 0
-            )
-            last = t
-    return w
+            sent[t, j] += w[i, j]
+            k_plus = 1 + k_plus * math.exp((last - t) * dt / p["tau_plus"])
+            last = begin = t
+    return w, sent
 
 
-@pytest.mark.parametrize(
-    "kind", ["stdp_synapse", "stdp_nn_symm_synapse", "stdp_nn_pre_centered_synapse"]
-)
+NEST = ["stdp_synapse", "stdp_nn_symm_synapse", "stdp_nn_pre_centered_synapse",
+        "stdp_nn_restr_synapse"]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["numba", "torch", "brian2"])
+@pytest.mark.parametrize("kind", NEST)
 @pytest.mark.parametrize("mu", [0.0, 0.4, 1.0])
-def test_nest(kind: str, mu: float) -> None:
+def test_nest(kind: str, mu: float, engine: str) -> None:
+    """Weights, and what spikes pass on."""
     p = {"tau_plus": 9 * ms, "tau_minus": 14 * ms, "lambda_": 0.2, "alpha": 1.2, "mu_plus": mu,
          "mu_minus": mu, "Wmax": 50.0}  # fmt: skip
     pre, post = spikes(1)
+    early = post.argmax(0) < pre.argmax(0)[:, None]  # before any presynaptic spike
+    assert early.any() and (pre.sum(1) @ post > 9).all()
     weight = start(0.0, 50.0)
     rule = PairSTDP.like("nest", synapse_model=kind, **p)
-    found = learned(rule, pre, post, weight, 1 * ms)
-    assert np.abs(found - nest(pre, post, weight, 1 * ms, kind, p)).max() < 1e-11
-    assert rule.sends == "after"
+    found, sent = learned_and_sent(rule, pre, post, weight, 1 * ms, engine)
+    wanted, wanted_sent = nest(pre, post, weight, 1 * ms, kind, p)
+    assert np.abs(found - wanted).max() < 1e-11
+    assert np.abs(sent - wanted_sent).max() < 1e-11
+
+
+class Output(torch.nn.Module):
+    """Gives what it is given: the spikes that a layer is to have sent."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.mark.parametrize("kind", NEST)
+def test_nest_on_a_layer(kind: str) -> None:
+    """As attached to nn.Linear; also from the state of a layer that has been used before."""
+    p = {"tau_plus": 9 * ms, "tau_minus": 14 * ms, "lambda_": 0.2, "alpha": 1.2, "mu_plus": 0.4,
+         "mu_minus": 0.4, "Wmax": 50.0}  # fmt: skip
+    pre, post = spikes(1)
+    weight = start(0.0, 50.0)
+    rule = PairSTDP.like("nest", synapse_model=kind, **p)
+    wanted, _ = nest(pre, post, weight, 1 * ms, kind, p)
+    layer, output = torch.nn.Linear(INPUTS, OUTPUTS, False, dtype=torch.float64), Output()
+    first = torch.tensor(weight.T)
+    torch.nn.init.zeros_(layer.weight)
+    learner = rules.attach(layer, rule, post=output, dt=1 * ms)
+    for _ in range(2):
+        learner.reset()
+        with torch.no_grad():
+            layer.weight.copy_(first)
+        for x, y in zip(torch.tensor(pre), torch.tensor(post), strict=True):
+            layer(x[None])
+            output(y[None])
+            learner.step()
+        assert np.abs(layer.weight.detach().numpy().T - wanted).max() < 1e-11
 
 
 @pytest.mark.parametrize("alpha", [0.1, 1.2])
@@ -123,7 +187,7 @@ def test_nest_power_law(alpha: float) -> None:
     p = {"tau_plus": 9 * ms, "tau_minus": 14 * ms, "lambda_": 0.2, "alpha": alpha, "mu": 0.4}
     pre, post = spikes(1)
     weight = start(0.0, 50.0)
-    wanted = nest(pre, post, weight, 1 * ms, kind, p)
+    wanted, _ = nest(pre, post, weight, 1 * ms, kind, p)
     assert np.abs(wanted - weight).max() > 3 and wanted.max() < 90
     rule = PairSTDP.like("nest", synapse_model=kind, **p)
     found = learned(rule, pre, post, weight, 1 * ms)
@@ -131,19 +195,6 @@ def test_nest_power_law(alpha: float) -> None:
     rule = PairSTDP.like("nest", synapse_model=kind, **p, w0=1e-12, Wmax=300e-12)
     found = learned(rule, pre, post, weight * 1e-12, 1 * ms)
     assert np.abs(found - wanted * 1e-12).max() < 1e-23
-
-
-def test_nest_restricted_pairing() -> None:
-    """Without coincidences: there NEST counts a postsynaptic spike twice, see `like`."""
-    p = {"tau_plus": 9 * ms, "tau_minus": 14 * ms, "lambda_": 0.1, "alpha": 1.2, "mu_plus": 0.4,
-         "mu_minus": 0.4, "Wmax": 50.0}  # fmt: skip
-    pre, post = spikes(2)
-    pre[1::2], post[::2] = 0, 0
-    weight = start(0.0, 50.0)
-    kind = "stdp_nn_restr_synapse"
-    rule = PairSTDP.like("nest", synapse_model=kind, **p)
-    found = learned(rule, pre, post, weight, 1 * ms)
-    assert np.abs(found - nest(pre, post, weight, 1 * ms, kind, p)).max() < 1e-11
 
 
 def test_genn() -> None:

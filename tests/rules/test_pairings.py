@@ -220,6 +220,17 @@ def test_all_engines_agree_with_delays() -> None:
         assert np.abs(found - np.array(wanted)).max() < 1e-12, CHOSEN[i]
 
 
+@pytest.mark.parametrize(
+    "change", [{"pairing": "all"}, {"coincidence": "depress"}, {"order": "together"}]
+)
+def test_artefacts_where_there_are_none_to_have(change: dict[str, str]) -> None:
+    of_nest = PairSTDP.like("nest", synapse_model="stdp_nn_restr_synapse")
+    with pytest.raises(ValueError, match=r"^PairSTDP.artefacts 'nest' needs pairing 'nearest'"):
+        dataclasses.replace(of_nest, **change)  # type: ignore[arg-type]
+    with pytest.raises(NotImplementedError, match="depends on its time"):
+        of_nest.window(0.01, 1.0)
+
+
 def test_what_is_sent() -> None:
     """One presynaptic spike, 2 ms after a postsynaptic one: before or after its depression."""
     rules = [dataclasses.replace(RULE, sends=s) for s in ("before", "after")]

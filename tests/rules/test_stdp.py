@@ -620,6 +620,11 @@ def test_wrong_declarations_name_their_attribute(attributes: dict[str, str], mes
     assert str(caught.value).startswith(message)
 
 
+def test_a_side_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^Own.first must be 'pre' or 'post'; got 'both'.$"):
+        declare(first="both")().model()
+
+
 def test_plastic_is_what_writes_the_weight() -> None:
     assert not nf.rules.none.plastic
     assert PairSTDP().plastic and Triplet().plastic and Odd().plastic
