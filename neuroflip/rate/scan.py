@@ -16,7 +16,14 @@ from torch import Tensor
 from neuroflip.errors import nearest
 from neuroflip.rate.gates import GATES, gate_of, slope_of
 from neuroflip.rate.products import ROWS
-from neuroflip.rate.scan_loops import ends_loop, gated_backwards_loop, gated_loop, linear_loop
+from neuroflip.rate.scan_loops import (
+    ends_loop,
+    gated_backwards_loop,
+    gated_loop,
+    kept_gates,
+    linear_loop,
+    room,
+)
 from neuroflip.rate.threads import share
 
 METHODS = ("newton", "sequential")
@@ -560,12 +567,18 @@ def _gated_cpu(
         weights = _blocked(weight, blocks).transpose(2, 3).contiguous()
     offset = h0.new_zeros(2 * units) if bias is None else bias
     both = h0.new_empty(2 * h.numel() if keep else 0)
-    arrays = _numpy(
+    *given, gates, states = _numpy(
         drive, weights, _blocked(offset, blocks), _own(u, blocks, h0),
         h0.contiguous().view(lanes, -1), both, h.view(steps, lanes, -1),
     )  # fmt: skip
+
+    def work(first: int, last: int) -> None:
+        kept = kept_gates(gates, lanes, width, first, last)
+        scratch = room(last - first, width, weights.shape[2], gates.dtype)
+        gated_loop(gate == "hard", *given, kept, states, first, last, *scratch)
+
     parts = _lane_parts(batch, blocks, threads)
-    share(lambda *part: gated_loop(gate == "hard", *arrays, *part), parts, threads)
+    share(work, parts, threads)
     return h, both, blocks, parts
 
 
@@ -592,16 +605,19 @@ def _gated_cpu_backwards(
     d_weight = h.new_zeros(len(parts), blocks, 2, inputs, width)
     d_bias, du = h.new_zeros(len(parts), blocks, 2, width), h.new_zeros(len(parts), *own.shape)
     (memory,) = _numpy(torch.as_strided(dh, (span,), (1,)))
-    arrays = _numpy(
-        h if x is None else x.contiguous(), own, h0.contiguous().view(lanes, -1),
-        both, h.view(steps, lanes, -1), dh0.view(lanes, -1), dz,
-    )  # fmt: skip
+    *given, gates = _numpy(
+        h if x is None else x.contiguous(), own, h0.contiguous().view(lanes, -1), both
+    )
+    arrays = _numpy(h.view(steps, lanes, -1), dh0.view(lanes, -1), dz)
     sums = [_numpy(*each) for each in zip(d_weight, d_bias, du, strict=True)]
 
     def work(part: int, first: int, last: int) -> None:
+        kept = kept_gates(gates, lanes, width, first, last)
+        scratch = room(last - first, width, inputs, gates.dtype)
         gated_backwards_loop(
-            gate == "hard", memory, dh.stride(0), dh.stride(1), *arrays, *sums[part], first, last
-        )
+            gate == "hard", memory, dh.stride(0), dh.stride(1), *given, kept, *arrays,
+            *sums[part], first, last, *scratch,
+        )  # fmt: skip
 
     share(work, [(part, *cut) for part, cut in enumerate(parts)], threads)
     return (

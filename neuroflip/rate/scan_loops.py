@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
 from neuroflip.rate.gates import open_gates, slope
-from neuroflip.rate.products import ROWS, add_product
+from neuroflip.rate.products import ROWS, add_product, aligned
 from neuroflip.rate.threads import compiled
 
 
@@ -39,35 +37,40 @@ def ends_loop(a: Any, b: Any, product: Any, offset: Any, row: int, steps: int, t
 _ROWS = 8 * ROWS  # rows of a product at least
 
 
-@compiled
-def kept_gates(gates: Any, steps: int, units: int, first: int, last: int) -> Any:
-    """Those of lanes first..last, (T, 2, last - first, n): next to each other, as memory written
-    in pieces with gaps is slower, in one thread and in several."""
-    own = gates[2 * steps * units * first : 2 * steps * units * last]
-    return own.reshape(steps, 2, last - first, units)
+def kept_gates(gates: Any, lanes: int, units: int, first: int, last: int) -> Any:
+    """Those of some of all lanes, (T, 2, last - first, n), out of (2 T L n,); T is 0 of (0,).
+
+    They lie next to each other: memory written in pieces with gaps is slower, in one thread and in
+    several.
+    """
+    each = gates.size // lanes
+    return gates[each * first : each * last].reshape(-1, 2, last - first, units)
+
+
+def room(lanes: int, units: int, inputs: int, dtype: Any) -> list[Any]:
+    """Memory for the rows of a product: of J, of K, and of what they are made from."""
+    rows = -(-_ROWS // lanes) * lanes
+    rows = -(-rows // ROWS) * ROWS
+    return [aligned(rows, width, dtype) for width in (units, units, inputs)]
 
 
 @compiled
 def gated_loop(
-    hard: bool, drive: Any, w: Any, bias: Any, u: Any, h0: Any, gates: Any, h: Any,
-    first: int, last: int,
+    hard: bool, drive: Any, w: Any, bias: Any, u: Any, h0: Any, kept: Any, h: Any,
+    first: int, last: int, zj: Any, zk: Any, given: Any,
 ) -> None:  # fmt: skip
     """Lanes first..last of n units each, of one block, through all steps; fills h (T, L, n).
 
     drive: x (1, T, B, I) with weights w (P, 2, I, n), or the pre-activations (2, T, L, n) with
-    I = 0. bias: (P, 2, n). u: (P, 2, n), or (P, 2, 0) for none. gates: (2 T L n,), of which the
-    lanes' are filled, `kept_gates`; or (0,).
+    I = 0. bias: (P, 2, n). u: (P, 2, n), or (P, 2, 0) for none. kept: the lanes' gates, filled
+    where it has steps, see `kept_gates`. zj, zk, given: see `room`.
     """
     steps, _, n = h.shape
     blocks, _, inputs, _ = w.shape
     lanes, block, one = last - first, first % blocks, h.dtype.type(1)
-    together = -(-_ROWS // lanes)
-    most = -(-together * lanes // ROWS) * ROWS
-    zj, zk = np.zeros((most, n), h.dtype), np.zeros((most, n), h.dtype)
+    together = zj.shape[0] // lanes
     flat_j, flat_k = zj.reshape(zj.size), zk.reshape(zk.size)
-    given = np.zeros((most, inputs), h.dtype)
     wide = lanes * n
-    kept = kept_gates(gates, steps if gates.size else 0, n, first, last)
     past = h0[first:last].reshape(wide)
     for t0 in range(0, steps, together):
         rows = min(together, steps - t0) * lanes
@@ -108,7 +111,7 @@ def gated_loop(
             for i in range(wide):
                 now[i] = j[i] * (one - past[i]) + (one - k[i]) * past[i]
             past = now
-            if gates.size:
+            if kept.shape[0]:
                 for half, z in ((0, j), (1, k)):
                     own = kept[t, half].reshape(wide)
                     for i in range(wide):
@@ -117,27 +120,24 @@ def gated_loop(
 
 @compiled
 def gated_backwards_loop(
-    hard: bool, dh: Any, stride_t: int, stride_b: int, x: Any, u: Any, h0: Any, gates: Any, h: Any,
+    hard: bool, dh: Any, stride_t: int, stride_b: int, x: Any, u: Any, h0: Any, kept: Any, h: Any,
     carry: Any, dz: Any, dw: Any, dbias: Any, du: Any, first: int, last: int,
+    dj: Any, dk: Any, given: Any,
 ) -> None:  # fmt: skip
     """Lanes first..last, of one block, back through all steps.
 
     dh: the memory under the gradient of h, and its strides over steps and sequences. carry: (L, n),
-    starts at 0 and ends as the gradient of h0. gates: as `gated_loop` filled them. Filled where
+    starts at 0 and ends as the gradient of h0. kept: as `gated_loop` filled it. Filled where
     they have steps, inputs or units: dz (2, T, L, n), the gradient of the pre-activations; added
     to, of the weights, dw (P, 2, I', n), I' the multiple of 4 from I on, and dbias (P, 2, n);
-    added to, du (P, 2, n).
+    added to, du (P, 2, n). dj, dk, given: see `room`.
     """
     steps, _, n = h.shape
     blocks, _, inputs, _ = dw.shape
     lanes, block, one = last - first, first % blocks, h.dtype.type(1)
-    together = -(-_ROWS // lanes)
-    most = together * lanes
-    dj, dk = np.zeros((most, n), h.dtype), np.zeros((most, n), h.dtype)
+    together = dj.shape[0] // lanes
     flat_j, flat_k = dj.reshape(dj.size), dk.reshape(dk.size)
-    given = np.zeros((most, inputs), h.dtype)
     wide = lanes * n
-    kept = kept_gates(gates, steps, n, first, last)
     later = carry[first:last].reshape(wide)
     for t0 in range((steps - 1) // together * together, -1, -together):
         rows = min(together, steps - t0) * lanes

@@ -17,13 +17,15 @@ FAST = {"contract", "nsz", "arcp"}
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled at the first call and kept on disk.
+    """Compiled at the first call and kept on disk. It can make no arrays: where none are made,
+    nothing counts who still uses one, slice by slice.
 
     An inner loop should write one array and read few: the compiler uses vector registers only
     where it need not compare more than eight pairs of arrays for overlap.
     """
-    kernel = numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")(function)
-    return cast(Callable[..., Any], kernel)
+    bare: dict[str, Any] = {"_nrt": False}
+    kernel = numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", **bare)
+    return cast(Callable[..., Any], kernel(function))
 
 
 _PROCESS = os.getpid()
