@@ -58,7 +58,7 @@ MODELS: dict[str, Callable[[int, int], nn.Module]] = {
 def bench(threads: Sequence[int] = (1, 2), quick: bool = False) -> dict[str, Any]:
     """Time forward, and forward and backward, of all layers in float32 on the CPU.
 
-    threads: counts to measure with. quick: the two smallest sizes and 3 rounds, not 5. The layers
+    threads: counts to measure with. quick: the two smallest sizes and 3 rounds, not 9. The layers
     take turns within each round; times are medians over the rounds, after one unmeasured run.
     Torch's thread count is restored.
 
@@ -79,7 +79,7 @@ def bench(threads: Sequence[int] = (1, 2), quick: bool = False) -> dict[str, Any
             peaks = {name: _peak(model, x) for name, model in models.items()}
             for count in threads:
                 torch.set_num_threads(count)
-                layers = _measure(models, x, rounds=3 if quick else 5)
+                layers = _measure(models, x, rounds=3 if quick else 9)
                 for name, peak in peaks.items():
                     layers[name]["peak_bytes"] = peak
                 runs.append({"threads": count, "size": list(size), "layers": layers})
