@@ -303,7 +303,10 @@ def _mode(as_published: bool) -> str:
 
 
 def tables(runs: str | Path, out: str | Path) -> list[Path]:
-    """Collect the records of finished runs: one file an experiment and mode, out/MODE/NAME.json."""
+    """Collect the records of finished runs: one file an experiment and mode, out/MODE/NAME.json.
+
+    Curves are kept of the runs with `SEEDS` alone: of others one wants to know how they end.
+    """
     written = []
     for mode in ("published", "sound"):
         for name in SETTINGS:
@@ -313,6 +316,9 @@ def tables(runs: str | Path, out: str | Path) -> list[Path]:
             # of curves there are many numbers
             records = [rounded(files.read(path), 6, in_lists=4) for path in paths]
             versions = [found.pop("versions") for found in records]
+            for found in records:
+                if found["seed"] not in SEEDS:
+                    del found["epochs"], found["curves"]
             head = {
                 "experiment": name,
                 "mode": mode,

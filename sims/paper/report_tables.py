@@ -181,7 +181,9 @@ def losses(tables: Tables, names: Sequence[str]) -> str:
                 theirs = tables.theirs[name].get(model, {}).get("final_train")
                 beside = ["", ""]
                 if theirs is not None and mode == "published":
-                    beside = [f"{theirs:.4g}", "yes" if min(own) <= theirs <= max(own) else "no"]
+                    below = sum(loss < theirs for loss in own)
+                    inside = "yes" if min(own) <= theirs <= max(own) else "no"
+                    beside = [f"{theirs:.4g}", f"{inside}, {below} below"]
                 rows.append(
                     [
                         f"`{name}`", "as published" if mode == "published" else mode, model,
@@ -204,6 +206,13 @@ def losses(tables: Tables, names: Sequence[str]) -> str:
         told += "is told; rise, from one epoch to the next, and roughness, the standard deviation "
         told += "of such changes in the second half, are of the training loss. "
         told += "; ".join(dict.fromkeys(configs)) + ". "
+        if done["published"]:
+            told += (
+                "Within our range: whether our seeds end on both sides of the authors' one, and "
+                "how many below it. One more seed like n others is outside their range with chance "
+                "2/(n + 1): of five, one in three. Seeds were added after five had left the "
+                "authors' loss outside for some models. "
+            )
     folder = names[0].split("/")[0] if len(names) > 1 else names[0]
     return (
         f"{told}Run so far: {done['sound']} of {len(names)} in the sound mode, {done['published']} "

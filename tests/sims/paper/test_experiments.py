@@ -150,3 +150,21 @@ def test_command_runs_resumes_and_writes_tables(
         main(["tsk_param/exp_1"])
     with pytest.raises(FileNotFoundError):
         read("working_mem/exp_1", results=tmp_path / "out")
+
+
+def test_curves_are_kept_of_the_usual_seeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {**SETTINGS, "task_param/exp_1": Setting("E15", (8, 8), 6, epochs=2)}
+    monkeypatch.setattr(experiments, "SETTINGS", short)
+    main(
+        ["task_param/exp_1", "--models", "RNN", "--seeds", "7", "--as-published"]
+        + ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
+    )
+    found = read("task_param/exp_1", True, tmp_path / "out")["runs"]
+    assert [r["seed"] for r in found] == [0, 1, 2, 3, 4, 42, 5]
+    assert [r["seed"] for r in found if "curves" in r] == [0, 1, 2, 3, 42]
+    assert all(np.isfinite(r["train"]["final"]) for r in found)
+    with pytest.raises(SystemExit):
+        main(["task_param/exp_1", "--seeds", "0"])
+    assert "--seeds must be at least 1; got 0." in capsys.readouterr().err
