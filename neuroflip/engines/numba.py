@@ -6,9 +6,9 @@ So do the parts of one trial of a large network.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -181,6 +181,29 @@ def _noise(shared: Shared, drives: Sequence[Drive]) -> list[Any]:
     return [key, amplitude, np.zeros((2, size), np.uint32)]
 
 
+class _Board(NamedTuple):
+    """Where parts of a network tell each other their spikes: (2, parts, groups and neurons), and at
+    how many meetings they have arrived, all counted."""
+
+    spikes: Index
+    arrived: Index
+
+    @classmethod
+    def of(cls, plan: Plan, parts: int) -> "_Board":
+        width = -(-(len(plan.groups) + plan.neurons) // 16) * 16  # whole lines of the cache
+        spikes = np.zeros((2, parts, width if parts > 1 else 0), np.int32)
+        return cls(spikes, machine_code.aligned(8, np.int64))
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Where it fails within, no other part waits for this one."""
+        try:
+            yield
+        except BaseException:
+            self.arrived[0] = 2**62
+            raise
+
+
 class _Lane:
     """Some trials of a part: their state, the spikes of all neurons, the call of the kernel."""
 
@@ -193,14 +216,12 @@ class _Lane:
         chunk: int,
         longest: int,
         mine: int,
-        board: Index,
-        arrived: Index,
+        board: "_Board",
     ) -> None:
         """chunk: the most steps between two hand-overs. longest: for how many steps spikes are
-        kept. mine: the number of the part. board, arrived: by which parts tell their spikes, and
-        at how many meetings they have arrived, all counted."""
+        kept. mine: the number of the part."""
         self.shared, self.longest, self.oldest = shared, longest, -longest
-        self._arrived = arrived
+        self._board = board
         job, batch, real = shared.job, len(trials), shared.real
         self.batch = batch
         drives = job.drives[trials.start : trials.stop]
@@ -222,7 +243,7 @@ class _Lane:
             "closest": self.closest, "distance": machine_code.aligned(BLOCK),
             "signal": given.signal,
             "noise_key": key, "noise_amplitude": amplitude, "noise": noise,
-            "mine": mine, "board": board, "arrived": arrived,
+            "mine": mine, "board": board.spikes, "arrived": board.arrived,
         }  # fmt: skip
         self.states: list[Array] = []
         self.weights: list[Array] = []
@@ -261,15 +282,12 @@ class _Lane:
 
     def advance(self, start: int, stop: int) -> None:
         """Steps start to stop - 1."""
-        try:
+        with self._board.released():
             while start < stop:
                 self._call.give(start=start, stop=stop)
                 start = self._call()
                 if start < stop:  # for want of room
                     self.reserve(int(self.first_spike[start - self.oldest]), 2 * self.spikes.size)
-        except BaseException:
-            self._arrived[0] = 2**62  # let no other part wait for this one
-            raise
 
     def between(self, start: int, stop: int) -> tuple[Index, Index, Index]:
         """The spikes of steps start to stop - 1: steps, sources, trials."""
@@ -329,13 +347,9 @@ def _batch(
     given = _Given.of(plan, job.drives[trials.start : trials.stop])
     columns = sum(sum(part.widths) for part in parts) * len(trials)
     chunk, longest = job.chunk(columns), max(part.longest for part in parts)
-    groups = len(parts[0].groups)
-    width = -(-(groups + plan.neurons) // 16) * 16  # whole lines of the cache
-    board = np.zeros((2, len(parts), width if len(parts) > 1 else 0), np.int32)
-    arrived = machine_code.aligned(8, np.int64)
+    board = _Board.of(plan, len(parts))
     lanes = [
-        _Lane(source, part, trials, given, chunk, longest, n, board, arrived)
-        for n, part in enumerate(parts)
+        _Lane(source, part, trials, given, chunk, longest, n, board) for n, part in enumerate(parts)
     ]
     room = 16 * plan.neurons * len(trials) + 1024
     with ThreadPoolExecutor(len(lanes)) if len(lanes) > 1 else nullcontext() as pool:
@@ -344,8 +358,9 @@ def _batch(
             first_input = _first(given.steps, k, stop)
             for lane in lanes:
                 lane.begin(k, first_input, room)
-            others = [pool.submit(lane.advance, k, stop) for lane in lanes[1:]] if pool else []
-            lanes[0].advance(k, stop)
+            with board.released():
+                others = [pool.submit(lane.advance, k, stop) for lane in lanes[1:]] if pool else []
+                lanes[0].advance(k, stop)
             for other in others:
                 other.result()
             _hand_over(recorder, lanes, trials, k, stop)

@@ -1,5 +1,6 @@
 """One trial in several threads: the same bits as in one."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,21 @@ def test_a_part_that_fails_leaves_no_other_waiting(
     with pytest.raises(ZeroDivisionError):
         run(network(0), 2)
     assert parts_of_any_size == [2]
+
+
+def test_a_part_that_gets_no_thread_leaves_no_other_waiting(
+    parts_of_any_size: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *given: Any, **more: Any) -> Any:
+            if self._work_queue.qsize() or self._threads:
+                raise RuntimeError("can't start new thread")
+            return super().submit(*given, **more)
+
+    monkeypatch.setattr(engine, "ThreadPoolExecutor", Pool)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        run(network(0), 3)
+    assert parts_of_any_size == [3]
 
 
 def test_a_neuron_alone_is_one_part(parts_of_any_size: list[int]) -> None:
