@@ -4,9 +4,10 @@ stdp_synapse and its nearest-neighbour kin stdp_nn_symm, stdp_nn_pre_centered an
 (Morrison, Diesmann & Gerstner 2008, Biol. Cybern. 98:459), with the weight dependence of Guetig
 et al. 2003; stdp_pl_synapse_hom, with the power law of Morrison, Aertsen & Diesmann 2007 (Neural
 Comput. 19:1437). Each spike has two pathways, one that changes weights and a later one that marks
-traces, so that spikes which meet in a step know nothing of each other. (Where they meet, NEST's
-stdp_nn_restr lets an earlier postsynaptic spike depress again; here it does not.) Synapse i joins
-train i to train i.
+traces, so that spikes which meet in a step know nothing of each other. As in NEST, stdp_nn_symm and
+stdp_nn_restr begin as after a presynaptic spike at time 0, and stdp_nn_restr asks only whether any
+postsynaptic spike came since the last presynaptic one, up to now, before the nearest one before now
+depresses. Synapse i joins train i to train i.
 
     python -m neuroflip.sims.brian2_nest_stdp
 """
@@ -23,7 +24,7 @@ MARKS = {
     "stdp_pl_synapse_hom": ("x += 1", "y += 1"),
     "stdp_nn_symm_synapse": ("x = 1", "y = 1"),
     "stdp_nn_pre_centered_synapse": ("x += 1", "y = 1; x = 0"),
-    "stdp_nn_restr_synapse": ("x = 1; y = 0", "y = 1; x = 0"),
+    "stdp_nn_restr_synapse": ("x = 1; fresh = 0", "y = 1; x = 0"),
 }
 """What a presynaptic and what a postsynaptic spike do to the traces, by NEST's name."""
 
@@ -56,21 +57,24 @@ def run(
     if synapse_model == "stdp_pl_synapse_hom":
         up, down = "lambd*w**mu*x", "alpha*lambd*w*y"
     else:
-        up, down = "lambd*(1 - w)**mu*x", "alpha*lambd*w**mu*y"
+        up, down = "lambd*(1 - w)**mu*x", "alpha*lambd*w**mu*y*fresh"
 
     synapse = b2.Synapses(
         pre := generator(pre_trains),
         post := generator(post_trains),
         """
         w : 1
+        fresh : 1
         dx/dt = -x/tau_plus : 1 (event-driven)
         dy/dt = -y/tau_minus : 1 (event-driven)
         """,
         on_pre={"depress": f"w = clip(w - {down}, 0, 1)", "mark_pre": mark_pre},
-        on_post={"facilitate": f"w = clip(w + {up}, 0, 1)", "mark_post": mark_post},
+        on_post={"facilitate": f"w = clip(w + {up}, 0, 1); fresh = 1", "mark_post": mark_post},
     )
     synapse.connect(j="i")
     synapse.w = weight
+    synapse.fresh = 0 if synapse_model == "stdp_nn_restr_synapse" else 1
+    synapse.x = 1 if synapse_model in ("stdp_nn_symm_synapse", "stdp_nn_restr_synapse") else 0
     for order, name in enumerate(("facilitate", "depress", "mark_post", "mark_pre")):
         pathway = getattr(synapse, name)
         pathway.order = order

@@ -2,42 +2,37 @@
 
 from typing import Any
 
+import numpy as np
+
 from neuroflip.rate.gates import open_gates, through_gates
-from neuroflip.rate.products import ROWS, add_packed_product, aligned
+from neuroflip.rate.products import ROWS, add_packed_product, packed
 from neuroflip.rate.threads import compiled
 
 _TOGETHER = 2 * ROWS
 """Sequences that take each step together: the fewer of them, the more often weights are read."""
 
 
-def room(weights: Any) -> list[Any]:
-    """Memory for some sequences at a step: of a product with these weights, and of its left
-    side."""
-    packs, inner, width = weights.shape
-    return [aligned(_TOGETHER, columns, weights.dtype) for columns in (packs * width, inner)]
-
-
 @compiled
 def forward_loop(
-    x: Any, weights: Any, bias: Any, h0: Any, gates: Any, h: Any,
-    hard: bool, start: int, stop: int, z: Any, seen: Any,
+    x: Any, w_ih: Any, w_hh: Any, bias: Any, h0: Any, gates: Any, h: Any,
+    hard: bool, start: int, stop: int,
 ) -> None:  # fmt: skip
     """Sequences start to stop, some at a time, through all steps.
 
-    weights: of inputs (I, 2H) above those of states (H, 2H), `packed`. gates is filled where it has
-    steps. z, seen: `room` for pre-activations, and for inputs and states.
+    w_ih: (I, 2H), w_hh: (H, 2H). gates is filled where it has steps.
     """
     steps, _, inputs = x.shape
     hidden = h0.shape[1]
     one = h.dtype.type(1)
-    columns = z.shape[1]
+    weights = packed(w_ih, w_hh)
+    columns = weights.shape[0] * weights.shape[2]
+    z = np.zeros((_TOGETHER, columns), h.dtype)
     flat = z.reshape(z.size)
+    seen = np.zeros((_TOGETHER, inputs + hidden), h.dtype)
     for first in range(start, stop, _TOGETHER):
         rows = min(_TOGETHER, stop - first)
         for r in range(rows):
-            row, begin = seen[r, inputs:], h0[first + r]
-            for i in range(hidden):
-                row[i] = begin[i]
+            seen[r, inputs:] = h0[first + r]
         for t in range(steps):
             for r in range(rows):
                 row, drive, here = seen[r], x[t, first + r], z[r]
@@ -62,20 +57,21 @@ def forward_loop(
 
 @compiled
 def backward_loop(
-    weights: Any, h0: Any, gates: Any, h: Any, grad_h: Any, grad_gates: Any, dz: Any, dh: Any,
-    hard: bool, start: int, stop: int, back: Any, d: Any,
+    w_hh: Any, h0: Any, gates: Any, h: Any, grad_h: Any, grad_gates: Any, dz: Any, dh: Any,
+    hard: bool, start: int, stop: int,
 ) -> None:  # fmt: skip
-    """Sequences start to stop, some at a time, back through all steps.
+    """Sequences start to stop, some at a time, back through all steps. w_hh: (2H, H).
 
-    weights: of states (2H, H), `packed`. Fills dz, and dh, the gradient of h0. grad_gates is added
-    where it has steps. back, d: `room` for the gradients of states and of pre-activations.
+    Fills dz, and dh, the gradient of h0. grad_gates is added where it has steps.
     """
     steps, _, hidden = h.shape
-    zero, one, flat = h.dtype.type(0), h.dtype.type(1), back.reshape(back.size)
+    zero, one = h.dtype.type(0), h.dtype.type(1)
+    d = np.zeros((_TOGETHER, 2 * hidden), h.dtype)
+    weights = packed(w_hh, w_hh[:0])
+    back = np.zeros((_TOGETHER, weights.shape[0] * weights.shape[2]), h.dtype)
     for first in range(start, stop, _TOGETHER):
         rows = min(_TOGETHER, stop - first)
-        for i in range(flat.size):
-            flat[i] = zero
+        back[:] = zero
         for t in range(steps - 1, -1, -1):
             for r in range(rows):
                 opened, arrived = gates[t, first + r], grad_h[t, first + r]
@@ -96,6 +92,4 @@ def backward_loop(
                     kept[i] = here[i]
             add_packed_product(back, d, weights, rows)
         for r in range(rows):
-            begin, carried = dh[first + r], back[r]
-            for i in range(hidden):
-                begin[i] = carried[i]
+            dh[first + r, :] = back[r, :hidden]

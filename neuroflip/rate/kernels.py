@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuroflip.rate.full_loops import backward_loop, forward_loop, room
+from neuroflip.rate.full_loops import backward_loop, forward_loop
 from neuroflip.rate.gates import GATES, gate_of, slope_of
-from neuroflip.rate.products import ROWS, packed
+from neuroflip.rate.products import ROWS
 from neuroflip.rate.threads import share
 
 _WORK = 2_000_000  # multiplications that are worth a second thread
@@ -192,22 +192,21 @@ def _backward_torch(hard: bool, *tensors: Tensor) -> None:
 
 
 def _forward_numba(hard: bool, *tensors: Tensor) -> None:
-    x, w_ih, w_hh, *others = (t.detach().numpy() for t in tensors)
-    weights = packed(w_ih.T, w_hh.T)
+    x, w_ih, w_hh, *others = tensors
+    arrays = [t.detach().numpy() for t in (x, w_ih.t(), w_hh.t(), *others)]
     steps, batch, inputs = x.shape
     _in_threads(
-        lambda *part: forward_loop(x, weights, *others, hard, *part, *room(weights)),
+        lambda start, stop: forward_loop(*arrays, hard, start, stop),
         batch,
         steps * batch * w_hh.shape[0] * (inputs + w_hh.shape[1]),
     )
 
 
 def _backward_numba(hard: bool, *tensors: Tensor) -> None:
-    w_hh, *others = (t.detach().numpy() for t in tensors)
-    weights = packed(w_hh)
-    steps, batch, hidden = others[2].shape
+    arrays = [t.detach().numpy() for t in tensors]
+    steps, batch, hidden = tensors[3].shape
     _in_threads(
-        lambda *part: backward_loop(weights, *others, hard, *part, *room(weights)),
+        lambda start, stop: backward_loop(*arrays, hard, start, stop),
         batch,
         steps * batch * 2 * hidden * hidden,
     )

@@ -14,8 +14,7 @@ from neuroflip.rate.threads import compiled
 ROWS = 4
 """Rows that one pass over the weights serves."""
 
-_LINE = 64  # bytes of a cache line
-_PACK = 16  # columns of float32 in one
+_PACK = 16  # columns of float32 in a cache line
 _SUMS = 256  # bytes of sums that processors hold in registers
 
 
@@ -31,23 +30,18 @@ def add_product(z: Any, v: Any, w: Any, rows: int) -> None:
         _add_rows(z, v, w, ROWS)
 
 
-def aligned(rows: int, columns: int, dtype: Any) -> Any:
-    """Zeros that begin with a line of the processor's cache: vectors across two are slow."""
-    size = rows * columns * dtype.itemsize
-    memory = np.zeros(size + _LINE, np.uint8)
-    begin = -memory.ctypes.data % _LINE
-    return memory[begin : begin + size].view(dtype).reshape(rows, columns)
-
-
-def packed(*matrices: Any) -> Any:
-    """w (P, K, 16) of matrices (K1, N), (K2, N) ..., one above the other: columns by sixteen,
+@compiled
+def packed(above: Any, below: Any) -> Any:
+    """w (P, K, 16) of two matrices (K1, N) and (K2, N), one above the other: columns by sixteen,
     with zeros after the last."""
-    columns, inner = matrices[0].shape[1], sum(map(len, matrices))
-    packs = -(-columns // _PACK)
-    wide = np.zeros((inner, packs * _PACK), matrices[0].dtype)
-    np.concatenate(matrices, out=wide[:, :columns])
-    w = aligned(packs * inner, _PACK, wide.dtype).reshape(packs, inner, _PACK)
-    w[:] = wide.reshape(inner, packs, _PACK).swapaxes(0, 1)
+    inner, columns = above.shape
+    w = np.zeros((-(-columns // _PACK), inner + below.shape[0], _PACK), above.dtype)
+    for n in range(columns):
+        pack, place = w[n // _PACK], n % _PACK
+        for k in range(inner):
+            pack[k, place] = above[k, n]
+        for k in range(below.shape[0]):
+            pack[inner + k, place] = below[k, n]
     return w
 
 
