@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
+from neuroflip.engines.machine_code import aligned
 from neuroflip.rate.gates import open_gates, slope
 from neuroflip.rate.products import ROWS, add_product
 from neuroflip.rate.threads import bare, compiled
@@ -37,7 +36,6 @@ def ends_loop(a: Any, b: Any, product: Any, offset: Any, row: int, steps: int, t
 # are J of all lanes, then K. Products take the rows of some steps, so that each weight serves many.
 
 _ROWS = 8 * ROWS  # rows of a product at least
-_LINE = 64  # bytes of the processor's cache
 
 
 def kept_gates(gates: Any, lanes: int, units: int, first: int, last: int) -> Any:
@@ -50,19 +48,11 @@ def kept_gates(gates: Any, lanes: int, units: int, first: int, last: int) -> Any
     return gates[each * first : each * last].reshape(-1, 2, last - first, units)
 
 
-def _aligned(rows: int, columns: int, dtype: Any) -> Any:
-    """Zeros that begin with a line of the processor's cache: vectors across two are slow."""
-    size = rows * columns * dtype.itemsize
-    memory = np.zeros(size + _LINE, np.uint8)
-    begin = -memory.ctypes.data % _LINE
-    return memory[begin : begin + size].view(dtype).reshape(rows, columns)
-
-
 def room(lanes: int, units: int, inputs: int, dtype: Any) -> list[Any]:
     """Memory for the rows of a product: of J, of K, and of what they are made from."""
     rows = -(-_ROWS // lanes) * lanes
     rows = -(-rows // ROWS) * ROWS
-    return [_aligned(rows, width, dtype) for width in (units, units, inputs)]
+    return [aligned(rows * width, dtype).reshape(rows, width) for width in (units, units, inputs)]
 
 
 @bare
